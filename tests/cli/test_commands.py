@@ -1,0 +1,147 @@
+"""The command line: real subprocesses, one sentence and exit code 2 for bad input."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import tftune
+
+
+def tftune_command(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "tftune", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def run_folder(stripes_folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "stripes"
+    done = tftune_command(
+        "train", stripes_folder, "--output", out, "--head-epochs", 2, "--fine-tune-epochs", 1, "-q"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert f"Wrote {out}" in done.stdout
+    return out
+
+
+def test_train_leaves_the_run_directory(run_folder):
+    names = {path.name for path in run_folder.iterdir()}
+    assert {"plan.json", "environment.json", "history.csv", "metrics.json", "model.keras"} <= names
+
+
+def test_evaluate_prints_the_same_figures_as_python(run_folder, stripes_folder):
+    done = tftune_command("evaluate", run_folder, stripes_folder, "--json")
+    assert done.returncode == 0, done.stderr
+    expected = tftune.evaluate(
+        tftune.load(run_folder), tftune.load_image_folder(stripes_folder).test
+    )
+    shown = json.loads(done.stdout)
+    assert shown["metrics"]["loss"] == pytest.approx(expected.metrics["loss"], rel=1e-4)
+    assert shown["num_examples"] == 3
+
+
+def test_predict_prints_a_row_an_image(run_folder, stripes_folder):
+    images = sorted(stripes_folder.rglob("*.png"))[:2]
+    done = tftune_command("predict", run_folder, *images, "--json")
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    assert list(answers) == [str(image) for image in images]
+
+
+@pytest.mark.parametrize("name", ["served", "phone.tflite"])
+def test_export_writes_and_verifies(run_folder, stripes_folder, tmp_path, name):
+    done = tftune_command("export", run_folder, tmp_path / name, "--verify", stripes_folder)
+    assert done.returncode == 0, done.stderr
+    assert "parity certificate" in done.stdout
+    assert (tmp_path / name).exists()
+
+
+def test_backbones_lists_the_registry():
+    done = tftune_command("backbones")
+    assert done.returncode == 0
+    assert "efficientnet_lite0" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def _one_image_in_a_class(root):
+    for path in sorted((root / "vertical").iterdir())[1:]:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (shutil.rmtree, "must be an existing folder"),
+        (lambda root: [shutil.rmtree(p) for p in root.iterdir()], "holds no class folders"),
+        (lambda root: [shutil.rmtree(p) for p in list(root.iterdir())[1:]], "holds one class"),
+        (lambda root: shutil.copy(next(root.rglob("*.png")), root), "at its top level"),
+        (_one_image_in_a_class, "at least two images"),
+        (lambda root: (root / "vertical" / "x.jpg").write_text("no"), "cannot be decoded"),
+    ],
+)
+def test_a_bad_folder_ends_in_one_sentence_and_exit_code_two(
+    stripes_folder, tmp_path, spoil, sentence
+):
+    root = shutil.copytree(stripes_folder, tmp_path / "photos")
+    spoil(root)
+    done = tftune_command("train", root, "--output", tmp_path / "run")
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train", "{photos}", "--output", "{new}", "--backbone", "resnet5"], "Did you mean"),
+        (["train", "{photos}", "--output", "{run}"], "--overwrite"),
+        (["train", "{photos}", "--output", "{new}", "--unfreeze", "blok7"], "'block7'"),
+        (["evaluate", "{photos}", "{photos}"], "There is no model"),
+        (["evaluate", "{run}", "{photos}", "--split", "tset"], "Did you mean 'test'"),
+        (["predict", "{run}", "{new}.jpg"], "cannot be read"),
+        (["export", "{run}", "{new}.tflite", "--quantize", "int8"], "needs real images"),
+        (["trian"], "No such command 'trian'"),
+    ],
+)
+def test_a_bad_request_ends_in_a_sentence_and_exit_code_two(
+    run_folder, stripes_folder, tmp_path, arguments, sentence
+):
+    places = {"photos": stripes_folder, "run": run_folder, "new": tmp_path / "new"}
+    done = tftune_command(*(argument.format(**places) for argument in arguments))
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_in_a_sentence(stripes_folder, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tftune", "train", stripes_folder, "--output", tmp_path / "run"]
+        + ["--head-epochs", "100000"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    for line in process.stderr:
+        if line.startswith("cache validation"):
+            break
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped at your request" in rest
+    assert "Traceback" not in rest
+    assert list(tmp_path.iterdir()) == []

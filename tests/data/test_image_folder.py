@@ -1,0 +1,91 @@
+"""A folder of class folders becomes a Dataset, or a sentence says why not."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tftune.config import ImageInput
+from tftune.data.image_folder import load_image_folder
+from tftune.data.pipeline import image_batches
+from tftune.errors import DataError, TftuneError
+
+
+@pytest.fixture
+def folder(stripes_folder, tmp_path):
+    return shutil.copytree(stripes_folder, tmp_path / "photos")
+
+
+def test_classes_are_folders_in_order_and_every_image_is_in_one_split(stripes):
+    assert stripes.class_names == ("diagonal", "horizontal", "vertical")
+    paths = [path for split in stripes.splits.values() for path in split.examples.paths]
+    assert len(paths) == len(set(paths)) == 24
+    for split in stripes.splits.values():
+        for path, label in zip(split.examples.paths, split.labels, strict=True):
+            assert f"/{stripes.class_names[label]}/" in path
+
+
+def test_the_fingerprint_follows_contents_and_labels_but_not_places(folder, stripes):
+    moved = load_image_folder(folder)
+    assert moved.fingerprint == stripes.fingerprint
+    Image.new("RGB", (8, 8), "red").save(folder / "vertical" / "00.png")
+    assert load_image_folder(folder).fingerprint != stripes.fingerprint
+
+
+def test_hidden_files_are_ignored_and_others_are_counted(folder):
+    (folder / "vertical" / ".DS_Store").touch()
+    (folder / "vertical" / "notes.txt").touch()
+    (folder / ".cache").mkdir()
+    data = load_image_folder(folder)
+    assert sum(len(split) for split in data.splits.values()) == 24
+    assert data.notes == ("1 file(s) without an image suffix passed over.",)
+
+
+def test_names_with_spaces_commas_and_other_scripts_work(stripes_folder, tmp_path):
+    root = tmp_path / "my photos, 2024"
+    for name, source in (("chat noir, assis", "diagonal"), ("кот", "vertical")):
+        shutil.copytree(stripes_folder / source, root / name)
+    data = load_image_folder(root)
+    assert data.class_names == ("chat noir, assis", "кот")
+    batch = next(iter(image_batches(data.train.examples, ImageInput((16, 16)))))
+    assert batch.shape[1:] == (16, 16, 3)
+
+
+def test_a_truncated_image_is_named(folder):
+    bad = folder / "vertical" / "03.png"
+    bad.write_bytes(bad.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"vertical/03\.png' cannot be decoded"):
+        load_image_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "sentence"),
+    [
+        (lambda f: shutil.rmtree(f), "must be an existing folder"),
+        (lambda f: [shutil.rmtree(p) for p in f.iterdir()], "holds no class folders"),
+        (lambda f: [p.unlink() for p in f.rglob("*.png")], "holds no images"),
+        (lambda f: [shutil.rmtree(f / n) for n in ("diagonal", "vertical")], "holds one class"),
+        (lambda f: shutil.copy(f / "vertical" / "00.png", f), "at its top level"),
+        (lambda f: [(f / "vertical" / f"{i:02d}.png").unlink() for i in range(7)], "at least two"),
+        (lambda f: (f / "empty class").mkdir(), r"'empty class' \(0\)"),
+    ],
+)
+def test_an_unusable_folder_is_refused_in_a_sentence(folder, break_it, sentence):
+    break_it(folder)
+    with pytest.raises(DataError, match=sentence):
+        load_image_folder(folder)
+
+
+def test_a_file_instead_of_a_folder_is_refused(folder):
+    with pytest.raises(TftuneError, match="not a file"):
+        load_image_folder(folder / "vertical" / "00.png")
+
+
+def test_batches_hold_the_files_pixels_resized_as_the_contract_says(stripes):
+    import tensorflow as tf
+
+    pixels = np.stack([np.asarray(Image.open(p)) for p in stripes.test.examples.paths])
+    expected = tf.image.resize(pixels, (20, 30), method="bilinear", antialias=True)
+    received = np.concatenate(list(image_batches(stripes.test.examples, ImageInput((20, 30)), 2)))
+    np.testing.assert_array_equal(received, expected)

@@ -1,0 +1,70 @@
+"""A .tflite file gives the model's answers in LiteRT."""
+
+import numpy as np
+import pytest
+
+import tftune
+from tftune.errors import ConfigError, OutputExistsError
+
+
+def _run(path, images):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    answers = []
+    for image in images:
+        interpreter.set_tensor(source["index"], image[None].astype(source["dtype"]))
+        interpreter.invoke()
+        answers.append(interpreter.get_tensor(sink["index"])[0])
+    return np.stack(answers)
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3)).astype(np.float32)
+
+
+# float32: other order of sums. float16: weights rounded to 11 bits, over some fifty layers.
+@pytest.mark.parametrize(("quantize", "tolerance"), [("none", 1e-5), ("float16", 5e-3)])
+def test_the_file_agrees_with_keras(pretrained_model, images, tmp_path, quantize, tolerance):
+    export = tftune.export_tflite(pretrained_model, tmp_path / "m.tflite", quantize=quantize)
+    expected = pretrained_model.predict_probabilities(images)
+    np.testing.assert_allclose(_run(export.path, images), expected, atol=tolerance)
+
+
+def test_int8_takes_and_gives_uint8_and_is_a_third_of_the_size(pretrained_model, stripes, tmp_path):
+    whole = tftune.export_tflite(pretrained_model, tmp_path / "float.tflite")
+    small = tftune.export_tflite(
+        pretrained_model,
+        tmp_path / "int8.tflite",
+        quantize="int8",
+        calibration=stripes.train,
+        verify=stripes.validation,
+    )
+    assert small.size_bytes < 0.35 * whole.size_bytes
+    answers = _run(small.path, np.zeros((1, 64, 64, 3)))
+    assert answers.dtype == np.uint8
+    assert (tmp_path / "int8.tflite.certificate.json").exists()
+
+
+def test_a_file_is_kept_unless_overwriting_is_asked_for(small_model, tmp_path):
+    (tmp_path / "m.tflite").write_text("mine")
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        tftune.export_tflite(small_model, tmp_path / "m.tflite")
+    assert (tmp_path / "m.tflite").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "quantize", "sentence"),
+    [
+        ("m.lite", "none", r"end in '\.tflite'"),
+        ("m.tflite", "int9", "Did you mean 'int8'"),
+        ("m.tflite", "int8", "needs real images"),
+    ],
+)
+def test_bad_requests_are_refused_before_any_work(small_model, tmp_path, name, quantize, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        tftune.export_tflite(small_model, tmp_path / name, quantize=quantize)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,65 @@
+"""Plans are printable, survive JSON and refuse nonsense with every reason at once."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tftune.config import OPTIMIZERS, PHASE_NAMES, SCHEDULES, ImageInput, Phase, Plan
+from tftune.errors import ConfigError, ModelFileError
+
+phases = st.builds(
+    Phase,
+    name=st.sampled_from(PHASE_NAMES),
+    unfreeze=st.sampled_from(["none", "all", 2, 0.3, "block5"]),
+    epochs=st.integers(0, 100),
+    learning_rate=st.floats(1e-8, 1),
+    batch_size=st.integers(1, 512),
+    optimizer=st.sampled_from(OPTIMIZERS),
+    schedule=st.sampled_from(SCHEDULES),
+    weight_decay=st.floats(0, 1),
+    patience=st.integers(0, 10),
+    start_from_probe=st.booleans(),
+)
+plans = st.builds(
+    Plan,
+    phases=st.lists(phases, min_size=1, max_size=3).map(tuple),
+    seed=st.integers(0, 2**31),
+    cache=st.sampled_from(["disk", "off"]),
+    reasons=st.dictionaries(st.text(max_size=5), st.text(max_size=9), max_size=2),
+)
+
+
+@given(plan=plans)
+def test_a_plan_survives_json(tmp_path_factory, plan):
+    path = tmp_path_factory.mktemp("plan") / "plan.json"
+    plan.save(path)
+    assert Plan.load(path) == plan
+
+
+@given(plan=plans)
+def test_every_plan_prints_within_eighty_columns(plan):
+    assert max(len(line) for line in str(plan).splitlines()) <= 80
+    assert "<table>" in plan._repr_html_()
+
+
+def test_all_problems_of_a_phase_are_told_at_once():
+    with pytest.raises(ConfigError) as raised:
+        Phase("fine_tunning", "none", epochs=-1, learning_rate=float("nan"), optimizer="adamx")
+    message = str(raised.value)
+    assert "Did you mean 'fine_tuning'?" in message
+    assert "`epochs` must be at least 0. Received: -1." in message
+    assert "`learning_rate` must be above 0. Received: nan." in message
+    assert "Did you mean 'adamw'?" in message or "Did you mean 'adam'?" in message
+
+
+def test_json_that_is_no_plan_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="not a plan"):
+        Plan.from_json({"phases": [{"name": "fine_tuning"}]})
+    (tmp_path / "plan.json").write_text("{")
+    with pytest.raises(ModelFileError, match=r"No plan could be read"):
+        Plan.load(tmp_path / "plan.json")
+
+
+def test_an_image_size_of_nothing_is_refused():
+    with pytest.raises(ConfigError, match="image_size"):
+        ImageInput((0, 224))

@@ -1,0 +1,55 @@
+"""The public names are few, sorted, and cost nothing until used."""
+
+import subprocess
+import sys
+
+import tftune
+
+PUBLIC_NAMES = [
+    "Dataset",
+    "Evaluation",
+    "Export",
+    "Phase",
+    "Plan",
+    "Split",
+    "TftuneError",
+    "TrainingRun",
+    "TransferModel",
+    "build_image_classifier",
+    "evaluate",
+    "export_saved_model",
+    "export_tflite",
+    "fine_tune",
+    "load",
+    "load_image_folder",
+    "plan",
+]
+
+
+def test_the_public_names_change_only_on_purpose():
+    assert tftune.__all__ == PUBLIC_NAMES
+    for name in PUBLIC_NAMES:
+        assert getattr(tftune, name).__doc__
+
+
+def test_importing_tftune_imports_no_heavy_package_and_changes_nothing():
+    program = (
+        "import os, sys, logging, warnings\n"
+        "before = (dict(os.environ), logging.root.level, list(warnings.filters))\n"
+        "import tftune\n"
+        "after = (dict(os.environ), logging.root.level, list(warnings.filters))\n"
+        "assert before == after\n"
+        "heavy = {'tensorflow', 'keras', 'numpy', 'pandas', 'sklearn', 'rich', 'matplotlib'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert shown.stdout.strip() == "[]", shown.stderr
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    try:
+        tftune.nonsense  # noqa: B018
+    except AttributeError as error:
+        assert "nonsense" in str(error)
+    else:
+        raise AssertionError("no error")

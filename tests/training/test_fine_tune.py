@@ -1,0 +1,231 @@
+"""The trainer moves what it promises, exactly as a plain Keras loop would."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import tftune
+from tftune.data.pipeline import image_batches
+from tftune.errors import ConfigError, DataError, OutputExistsError, SentinelError
+from tftune.training.batches import epoch_order
+from tftune.training.sentinel import Sentinel, promised_variables
+
+
+def _phase(**changes):
+    settings = {
+        "name": "feature_extraction",
+        "unfreeze": "none",
+        "epochs": 2,
+        "learning_rate": 1e-2,
+        "batch_size": 4,
+        "schedule": "constant",
+        "weight_decay": 0.0,
+    }
+    return tftune.Phase(**{**settings, **changes})
+
+
+def _weights(model):
+    return {w.path: np.array(w.numpy()) for w in model.keras_model.weights}
+
+
+def _moved(before, after):
+    return {path for path in before if not np.array_equal(before[path], after[path])}
+
+
+def test_phase_one_leaves_every_backbone_weight_and_statistic_bit_identical(small_model, stripes):
+    before = _weights(small_model)
+    tftune.fine_tune(small_model, stripes, tftune.Plan((_phase(),)), verbose=False)
+    assert _moved(before, _weights(small_model)) <= {"logits/kernel", "logits/bias"}
+
+
+@pytest.mark.parametrize("cache", ["disk", "off"])
+def test_phase_two_moves_exactly_the_promised_variables(small_model, stripes, cache):
+    before = _weights(small_model)
+    plan = tftune.Plan((_phase(name="fine_tuning", unfreeze="block7", epochs=1),), cache=cache)
+    moved = set()
+    tftune.fine_tune(
+        small_model,
+        stripes,
+        plan,
+        verbose=False,
+        callbacks=lambda: [
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda *_: moved.update(_moved(before, _weights(small_model)))
+            )
+        ],
+    )
+    expected = {
+        path
+        for path in before
+        if path.startswith(("block7", "top_conv", "logits")) and "_bn" not in path
+    }
+    assert moved == expected
+
+
+@pytest.mark.parametrize("unfreeze", ["none", "block6", "all"])
+def test_training_from_the_cache_equals_a_plain_keras_loop(stripes, unfreeze):
+    """The loop below is what the Keras guide shows, with the same order of examples."""
+
+    def fresh():
+        keras.utils.set_random_seed(1)
+        return tftune.build_image_classifier(
+            "efficientnet_lite0", stripes, image_size=(32, 32), weights=None, dropout=0.0
+        )
+
+    model = fresh()
+    phase = _phase(unfreeze=unfreeze, optimizer="sgd", learning_rate=1e-3, epochs=3)
+    run = tftune.fine_tune(model, stripes, tftune.Plan((phase,), seed=5), verbose=False)
+
+    plain = fresh()
+    plain.set_trainable(unfreeze)
+    network = plain.logits_model
+    loss_function = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network.compile(keras.optimizers.SGD(1e-3, momentum=0.9), loss_function)
+    pixels = np.concatenate(list(image_batches(stripes.train.examples, plain.image_input)))
+    validation = np.concatenate(list(image_batches(stripes.validation.examples, plain.image_input)))
+    losses = []
+    for epoch in range(3):
+        order = epoch_order(len(stripes.train), 5, epoch)
+        for start in range(0, len(order), 4):
+            chosen = order[start : start + 4]
+            network.train_on_batch(pixels[chosen], stripes.train.labels[chosen])
+        logits = network.predict(validation, verbose=0)
+        losses.append(float(loss_function(stripes.validation.labels, logits)))
+    # Float32 rounding grows over fifteen steps of training; a wrong order, a BatchNormalization in
+    # training mode or a missed variable is off by orders of magnitude more.
+    np.testing.assert_allclose(run.history["val_loss"], losses, rtol=1e-4)
+
+
+def test_the_best_weights_are_kept_when_training_only_harms(small_model, stripes):
+    before = _weights(small_model)
+    plan = tftune.Plan((_phase(learning_rate=1e3, optimizer="sgd", epochs=3),))
+    run = tftune.fine_tune(small_model, stripes, plan, verbose=False)
+    best = run.history["val_loss"].min()
+    kept = run.validation["feature_extraction"].metrics["loss"]
+    assert kept <= best * (1 + 1e-5) or not _moved(before, _weights(small_model))
+
+
+def test_patience_ends_a_phase_early(small_model, stripes):
+    plan = tftune.Plan((_phase(learning_rate=1e3, optimizer="sgd", epochs=30, patience=2),))
+    run = tftune.fine_tune(small_model, stripes, plan, verbose=False)
+    assert len(run.history) < 30
+
+
+def test_the_probe_starts_the_head_and_alone_solves_the_stripes(stripes):
+    model = tftune.build_image_classifier("efficientnet_lite0", stripes, image_size=(64, 64))
+    plan = tftune.Plan((_phase(start_from_probe=True, epochs=0),))
+    run = tftune.fine_tune(model, stripes, plan, verbose=False)
+    assert run.validation["feature_extraction"].accuracy == 1.0
+
+
+def test_callbacks_are_made_new_for_each_phase(small_model, stripes):
+    made = []
+
+    def factory():
+        made.append(keras.callbacks.Callback())
+        return made[-1:]
+
+    plan = tftune.Plan((_phase(epochs=1), _phase(name="fine_tuning", unfreeze=1, epochs=1)))
+    run = tftune.fine_tune(small_model, stripes, plan, verbose=False, callbacks=factory)
+    assert len(made) == 2
+    assert run.history["phase"].tolist() == ["feature_extraction", "fine_tuning"]
+
+
+def test_the_same_seed_gives_the_same_run(stripes):
+    def losses():
+        keras.utils.set_random_seed(1)
+        model = tftune.build_image_classifier(
+            "efficientnet_lite0", stripes, image_size=(32, 32), weights=None
+        )
+        plan = tftune.Plan((_phase(epochs=2),), seed=11)
+        return tftune.fine_tune(model, stripes, plan, verbose=False).history["loss"]
+
+    pd.testing.assert_series_equal(losses(), losses())
+
+
+class TestSentinel:
+    def test_a_weight_that_moves_unasked_stops_training(self, small_model, stripes):
+        bn = small_model.keras_model.get_layer("block5a_bn")
+
+        def vandal():
+            def shift(*_, **__):
+                bn.moving_mean.assign_add(np.ones(bn.moving_mean.shape))
+
+            return [keras.callbacks.LambdaCallback(on_train_batch_begin=shift)]
+
+        with pytest.raises(SentinelError, match=r"Moved but must not: block5a_bn/moving_mean\."):
+            tftune.fine_tune(
+                small_model, stripes, tftune.Plan((_phase(),)), verbose=False, callbacks=vandal
+            )
+
+    def test_changing_trainable_without_compiling_again_is_caught(self, small_model, stripes):
+        """Keras keeps the variables chosen when it compiled, and says nothing."""
+        small_model.set_trainable("none")
+        network = small_model.logits_model
+        network.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        pixels = np.concatenate(
+            list(image_batches(stripes.train.examples, small_model.image_input))
+        )
+        network.fit(pixels, stripes.train.labels, verbose=0, epochs=1)
+        small_model.set_trainable("block7")
+        sentinel = Sentinel(
+            small_model.keras_model.weights, promised_variables(small_model, "block7")
+        )
+        with pytest.raises(SentinelError, match="Did not move but must"):
+            network.fit(pixels, stripes.train.labels, verbose=0, callbacks=[sentinel])
+
+
+class TestRunDirectory:
+    def test_a_run_leaves_its_plan_history_metrics_and_model(self, small_model, stripes, tmp_path):
+        out = tmp_path / "runs" / "first"
+        plan = tftune.Plan((_phase(),))
+        run = tftune.fine_tune(small_model, stripes, plan, output=out, verbose=False)
+        assert tftune.Plan.load(out / "plan.json") == plan
+        history = pd.read_csv(out / "history.csv")
+        pd.testing.assert_frame_equal(history, run.history, check_dtype=False)
+        assert (out / "environment.json").stat().st_size > 50
+        path = stripes.test.examples.paths[0]
+        assert tftune.load(out).predict(path) == small_model.predict(path)
+        assert [p.name for p in out.parent.iterdir()] == ["first"]
+
+    def test_a_run_that_exists_is_replaced_only_when_asked(self, small_model, stripes, tmp_path):
+        out = tmp_path / "run"
+        plan = tftune.Plan((_phase(epochs=1),))
+        tftune.fine_tune(small_model, stripes, plan, output=out, verbose=False)
+        with pytest.raises(OutputExistsError, match="--overwrite"):
+            tftune.fine_tune(small_model, stripes, plan, output=out, verbose=False)
+        tftune.fine_tune(small_model, stripes, plan, output=out, overwrite=True, verbose=False)
+
+    def test_a_folder_of_something_else_is_never_overwritten(self, small_model, stripes, tmp_path):
+        (tmp_path / "thesis.txt").touch()
+        with pytest.raises(OutputExistsError, match="not a run directory"):
+            tftune.fine_tune(small_model, stripes, output=tmp_path, overwrite=True, verbose=False)
+        assert (tmp_path / "thesis.txt").exists()
+
+
+def test_data_that_does_not_fit_the_model_is_refused(small_model, stripes):
+    empty = dataclasses.replace(stripes, validation=stripes.validation.take([]))
+    with pytest.raises(ConfigError, match="validation examples"):
+        tftune.fine_tune(small_model, empty, verbose=False)
+    other = tftune.build_image_classifier(
+        "efficientnet_lite0", class_names=["x", "y"], image_size=(32, 32), weights=None
+    )
+    with pytest.raises(DataError, match="classes must be the model's"):
+        tftune.fine_tune(other, stripes, verbose=False)
+
+
+def test_the_default_plan_has_two_phases_and_says_why(small_model, stripes):
+    plan = tftune.plan(small_model, stripes)
+    assert [phase.name for phase in plan.phases] == ["feature_extraction", "fine_tuning"]
+    assert plan.phases[1].learning_rate < plan.phases[0].learning_rate
+    assert "unfreeze" in plan.reasons
+    assert "head" in str(plan)
+
+
+def test_history_can_be_drawn(small_model, stripes):
+    run = tftune.fine_tune(small_model, stripes, tftune.Plan((_phase(),)), verbose=False)
+    assert [axes.get_ylabel() for axes in run.plot().axes] == ["loss (nats)", "accuracy"]
+    assert "feature_extraction" in str(run)

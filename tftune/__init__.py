@@ -1,0 +1,60 @@
+"""tftune: transfer learning with Keras, from a folder of images to TF Serving and phones."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public names and the modules that define them; imported on first use, so that `import tftune`
+# does not wait for TensorFlow.
+_HOMES = {
+    "Dataset": "tftune.data.dataset",
+    "Evaluation": "tftune.results.evaluation",
+    "Export": "tftune.results.export",
+    "Phase": "tftune.config",
+    "Plan": "tftune.config",
+    "Split": "tftune.data.dataset",
+    "TftuneError": "tftune.errors",
+    "TrainingRun": "tftune.results.training_run",
+    "TransferModel": "tftune.builders.transfer_model",
+    "build_image_classifier": "tftune.builders.image_classifier",
+    "evaluate": "tftune.evaluation.evaluate",
+    "export_saved_model": "tftune.exporters.saved_model",
+    "export_tflite": "tftune.exporters.tflite",
+    "fine_tune": "tftune.training.fine_tune",
+    "load": "tftune.builders.transfer_model",
+    "load_image_folder": "tftune.data.image_folder",
+    "plan": "tftune.training.plan",
+}
+
+__all__ = sorted(_HOMES)
+
+if TYPE_CHECKING:
+    from tftune.builders.image_classifier import build_image_classifier
+    from tftune.builders.transfer_model import TransferModel, load
+    from tftune.config import Phase, Plan
+    from tftune.data.dataset import Dataset, Split
+    from tftune.data.image_folder import load_image_folder
+    from tftune.errors import TftuneError
+    from tftune.evaluation.evaluate import evaluate
+    from tftune.exporters.saved_model import export_saved_model
+    from tftune.exporters.tflite import export_tflite
+    from tftune.results.evaluation import Evaluation
+    from tftune.results.export import Export
+    from tftune.results.training_run import TrainingRun
+    from tftune.training.fine_tune import fine_tune
+    from tftune.training.plan import plan
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tftune' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

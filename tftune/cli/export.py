@@ -1,0 +1,48 @@
+"""`tftune export`: a model for TF Serving or for phones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tftune.cli import console
+from tftune.cli.arguments import Model, Overwrite
+
+
+def command(
+    model: Model,
+    output: Annotated[
+        Path,
+        typer.Argument(help="NAME.tflite for phones; any other name is a SavedModel's folder."),
+    ],
+    quantize: Annotated[
+        str, typer.Option(help="For .tflite: 'none', 'float16', 'dynamic' or 'int8'.")
+    ] = "none",
+    verify: Annotated[
+        Path | None,
+        typer.Option(help="A folder of images as for `train`; its validation images are compared."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write MODEL as a SavedModel for TF Serving, or as .tflite for phones."""
+    console.import_tensorflow_quietly()
+    import tftune
+
+    loaded = tftune.load(model)
+    data = tftune.load_image_folder(verify) if verify else None
+    held_out = data.validation if data else None
+    if output.suffix == ".tflite":
+        with console.native_output_hidden():
+            export = tftune.export_tflite(
+                loaded,
+                output,
+                quantize=quantize,
+                verify=held_out,
+                calibration=data.train if data else None,
+                overwrite=overwrite,
+            )
+    else:
+        export = tftune.export_saved_model(loaded, output, verify=held_out)
+    print(export)

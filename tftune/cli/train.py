@@ -1,0 +1,68 @@
+"""`tftune train`: a folder of images becomes a run directory with a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tftune.builders.presets import DEFAULT_PRESET
+from tftune.cli import console
+from tftune.cli.arguments import Folder, Overwrite, Quiet, Seed
+
+
+def command(
+    folder: Folder,
+    output: Annotated[Path, typer.Option(help="The run directory to write.")],
+    backbone: Annotated[str, typer.Option(help="See `tftune backbones`.")] = DEFAULT_PRESET,
+    weights: Annotated[
+        str, typer.Option(help="'imagenet', 'none', or a weights file of the backbone.")
+    ] = "imagenet",
+    head_epochs: Annotated[int, typer.Option(min=0, help="Epochs of the head alone.")] = 20,
+    fine_tune_epochs: Annotated[
+        int, typer.Option(min=0, help="Epochs of the top stages; 0 trains the head alone.")
+    ] = 8,
+    unfreeze: Annotated[
+        str | None,
+        typer.Option(help="'none', 'all', a number of top stages, or a stage's name."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images a step.")] = 32,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fine-tune a backbone on FOLDER in two phases and write a run directory."""
+    console.import_tensorflow_quietly()
+    import tftune
+    from tftune.training.run_directory import check_output
+
+    check_output(output, overwrite)
+    data = tftune.load_image_folder(folder, seed=seed)
+    chosen = None if weights.lower() == "none" else weights
+    model = tftune.build_image_classifier(backbone, data, weights=chosen)
+    plan = tftune.plan(
+        model,
+        data,
+        head_epochs=head_epochs,
+        fine_tune_epochs=fine_tune_epochs,
+        unfreeze=_number_or_name(unfreeze),
+        batch_size=batch_size,
+        seed=seed,
+    )
+    if not quiet:
+        print(f"{data}\n\n{plan}\n")
+    run = tftune.fine_tune(model, data, plan, output=output, overwrite=overwrite, verbose=not quiet)
+    print(f"{run.verdict}\nWrote {output}. Try: tftune predict {output} IMAGE")
+
+
+def _number_or_name(text: str | None) -> str | int | float | None:
+    """Read "2" as a number of stages and "0.3" as a share; anything else is a name."""
+    if text is None:
+        return None
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

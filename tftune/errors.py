@@ -1,0 +1,81 @@
+"""Exceptions raised by tftune, and the wording shared by their messages."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TftuneError(Exception):
+    """Base of every error tftune raises on purpose; its message is one readable sentence."""
+
+
+class DataError(TftuneError, ValueError):
+    """The examples or labels cannot be used as they are."""
+
+
+class PresetError(TftuneError, ValueError):
+    """A backbone was asked for that the registry does not hold."""
+
+
+class WeightsError(TftuneError, ValueError):
+    """A weights file is missing, unreadable or belongs to another network."""
+
+
+class ConfigError(TftuneError, ValueError):
+    """One or more settings are invalid; the message lists all of them."""
+
+
+class ShapeError(TftuneError, ValueError):
+    """Arrays that must agree in shape do not."""
+
+
+class SentinelError(TftuneError, RuntimeError):
+    """Training moved variables it promised to keep, or kept variables it promised to move."""
+
+
+class ExportError(TftuneError, RuntimeError):
+    """An export could not be written or does not give the model's own answers."""
+
+
+class ModelFileError(TftuneError, ValueError):
+    """A path that should hold a saved tftune model does not."""
+
+
+class OutputExistsError(TftuneError, FileExistsError):
+    """The place to write to is taken and overwriting was not asked for."""
+
+
+def did_you_mean(received: str, choices: Iterable[str]) -> str:
+    """Suggest the closest valid value.
+
+    Args:
+        received: what the caller gave.
+        choices: the valid values.
+
+    Returns:
+        `" Did you mean 'x'?"` with a leading space, or an empty string when nothing is close.
+    """
+    near = difflib.get_close_matches(str(received), [str(c) for c in choices], n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def check_choice(argument: str, received: object, choices: Iterable[str], hint: str = "") -> None:
+    """Raise ConfigError unless `received` is one of `choices`.
+
+    Args:
+        argument: the argument's name, for the message.
+        received: the value given.
+        choices: the valid values.
+        hint: one more sentence that says what to do next.
+
+    Raises:
+        ConfigError: naming the argument, what arrived and the nearest valid value.
+    """
+    choices = list(choices)
+    if received not in choices:
+        listed = ", ".join(repr(c) for c in choices)
+        raise ConfigError(
+            f"`{argument}` must be one of {listed}. Received: {received!r}."
+            f"{did_you_mean(str(received), choices)}{' ' + hint if hint else ''}"
+        )

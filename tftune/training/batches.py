@@ -1,0 +1,116 @@
+"""Batches to train from: rows of cached activations, or images read and resized in every epoch.
+
+Both are `tf.data` chains over all epochs of a phase, to be used with `steps_per_epoch`. Keras' own
+`PyDataset` is not used: its workers prefetch across the end of an epoch and its `on_epoch_end` is
+called before the first one, so the order of examples would not be a function of the seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tftune.config import ImageInput
+from tftune.data.dataset import Split
+from tftune.data.decode import decode_image
+from tftune.data.resize import resize_images
+
+
+def epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
+    """Return the order of examples in an epoch: a pure function of seed and epoch.
+
+    Returns:
+        A permutation of range(num_examples).
+    """
+    return np.random.default_rng([seed, epoch]).permutation(num_examples)
+
+
+def cached_epochs(
+    activations: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int,
+    epochs: int | None,
+    seed: int | None,
+) -> tf.data.Dataset:
+    """Gather rows of memory-mapped activations epoch after epoch; memory is a few batches.
+
+    Args:
+        activations: shape (num_examples, ...), any float type.
+        labels: shape (num_examples,).
+        batch_size: examples a batch; the last one of an epoch may be smaller.
+        epochs: how many epochs to chain; None never ends, as Keras wants it with
+            `steps_per_epoch` (it warns of the end of the data even after the last step).
+        seed: with the epoch, decides the order; None keeps the examples' own order.
+
+    Returns:
+        Dataset of (float32 activations, labels).
+    """
+    labels_tensor = tf.constant(labels)
+
+    def rows(chosen: np.ndarray) -> np.ndarray:
+        return np.asarray(activations[chosen], dtype=np.float32)
+
+    def gather(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        gathered = tf.numpy_function(rows, [chosen], tf.float32)
+        shape = (None, *activations.shape[1:])
+        return tf.ensure_shape(gathered, shape), tf.gather(labels_tensor, chosen)
+
+    def one_epoch(indices: tf.data.Dataset) -> tf.data.Dataset:
+        return indices.batch(batch_size).map(gather)
+
+    return _chain(len(labels), batch_size, seed, epochs, one_epoch)
+
+
+def image_epochs(
+    split: Split, image_input: ImageInput, batch_size: int, epochs: int | None, seed: int | None
+) -> tf.data.Dataset:
+    """Read labelled images epoch after epoch, in the same orders as `cached_epochs`.
+
+    Args:
+        split: the examples.
+        image_input: the resize contract.
+        batch_size: examples a batch; the last one of an epoch may be smaller.
+        epochs: how many epochs to chain; None never ends, as Keras wants it with
+            `steps_per_epoch` (it warns of the end of the data even after the last step).
+        seed: with the epoch, decides the order; None keeps the examples' own order.
+
+    Returns:
+        Dataset of (float32 images in [0, 255], labels).
+    """
+    paths = tf.constant(list(split.examples.paths))
+    labels = tf.constant(split.labels)
+
+    def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        pixels = decode_image(tf.io.read_file(tf.gather(paths, index)))
+        return resize_images(pixels, image_input), tf.gather(labels, index)
+
+    def one_epoch(indices: tf.data.Dataset) -> tf.data.Dataset:
+        examples = indices.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return examples.batch(batch_size)
+
+    return _chain(len(split), batch_size, seed, epochs, one_epoch)
+
+
+def _chain(
+    count: int,
+    batch_size: int,
+    seed: int | None,
+    epochs: int | None,
+    one_epoch: Callable[[tf.data.Dataset], tf.data.Dataset],
+) -> tf.data.Dataset:
+    def order_of(epoch: np.ndarray) -> np.ndarray:
+        return np.arange(count) if seed is None else epoch_order(count, seed, int(epoch))
+
+    def batches_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.ensure_shape(tf.numpy_function(order_of, [epoch], tf.int64), (count,))
+        return one_epoch(tf.data.Dataset.from_tensor_slices(order))
+
+    num_batches = math.ceil(count / batch_size)
+    if epochs is None:
+        return tf.data.Dataset.counter().flat_map(batches_of).prefetch(2)
+    batches = tf.data.Dataset.range(epochs).flat_map(batches_of).prefetch(2)
+    # Without it Keras takes the end of the data for a mistake and warns.
+    return batches.apply(tf.data.experimental.assert_cardinality(epochs * num_batches))

@@ -1,0 +1,95 @@
+"""Choosing how to train a model on a dataset, with the reason for every choice."""
+
+from __future__ import annotations
+
+from tftune.builders.stages import unfrozen_stages
+from tftune.builders.transfer_model import TransferModel
+from tftune.config import Phase, Plan, Unfreeze
+from tftune.data.dataset import Dataset
+
+_FINE_TUNED_FLOPS = 0.3
+
+
+def plan(
+    model: TransferModel,
+    data: Dataset,
+    *,
+    head_epochs: int = 20,
+    fine_tune_epochs: int = 8,
+    head_rate: float = 1e-3,
+    fine_tune_rate: float = 3e-4,
+    unfreeze: Unfreeze | None = None,
+    batch_size: int = 32,
+    seed: int = 0,
+    cache: str = "disk",
+) -> Plan:
+    """Plan a two-phase training: the head on a frozen backbone, then the top stages too.
+
+    Args:
+        model: what to train.
+        data: what to train it on.
+        head_epochs: epochs of the head alone; they cost milliseconds from the cache.
+        fine_tune_epochs: epochs of the top stages and the head; 0 plans the head alone.
+        head_rate: peak learning rate of the first phase.
+        fine_tune_rate: peak learning rate of the second; what is far from photographs bears more.
+        unfreeze: what of the backbone the second phase trains (see `tftune.config.Unfreeze`); by
+            default the top stages that hold at most 30% of its floating-point operations.
+        batch_size: examples a step.
+        seed: seeds the order of examples and dropout.
+        cache: "disk" or "off"; see `Plan.cache`.
+
+    Returns:
+        A plan to print, change with `replace` and give to `fine_tune`.
+
+    Raises:
+        ConfigError: if `unfreeze` names no stage or another setting is invalid.
+    """
+    reasons = {}
+    chosen: Unfreeze = default_unfreeze(model) if unfreeze is None else unfreeze
+    phases = [
+        Phase(
+            name="feature_extraction",
+            unfreeze="none",
+            epochs=head_epochs,
+            learning_rate=head_rate,
+            batch_size=batch_size,
+            start_from_probe=True,
+        )
+    ]
+    if fine_tune_epochs:
+        phases.append(
+            Phase(
+                name="fine_tuning",
+                unfreeze=chosen,
+                epochs=fine_tune_epochs,
+                learning_rate=fine_tune_rate,
+                batch_size=batch_size,
+            )
+        )
+        if unfreeze is None:
+            reasons["unfreeze"] = (
+                f"the top stages within {_FINE_TUNED_FLOPS:.0%} of the backbone's operations"
+            )
+    if cache == "disk":
+        count = len(data.train) + len(data.validation)
+        reasons["cache"] = f"each of {count} images runs once through what is frozen"
+    else:
+        reasons["cache"] = "off, so the whole network runs on every image in every epoch"
+    stages = tuple(
+        tuple(stage.name for stage in unfrozen_stages(model.stages, phase.unfreeze))
+        for phase in phases
+    )
+    return Plan(tuple(phases), seed=seed, cache=cache, reasons=reasons, stages=stages)
+
+
+def default_unfreeze(model: TransferModel) -> int:
+    """Count the top stages that hold at most 30% of the backbone's operations, at least one."""
+    budget = _FINE_TUNED_FLOPS * sum(stage.flops for stage in model.stages)
+    held = 0
+    count = 0
+    for stage in reversed(model.stages):
+        held += stage.flops
+        if count and held > budget:
+            break
+        count += 1
+    return count
