@@ -18,6 +18,7 @@ RESIZE_METHODS = ("bilinear",)
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("warmup_cosine", "constant")
 CACHE_MODES = ("disk", "off")
+TASKS = ("multiclass", "multilabel", "regression")
 PHASE_NAMES = ("feature_extraction", "fine_tuning")
 
 Unfreeze = str | int | float
@@ -49,26 +50,60 @@ class ImageInput:
 
 
 @dataclass(frozen=True)
+class HeadSpec:
+    """One head: what it answers and where its layers are.
+
+    Attributes:
+        name: the target it predicts.
+        task: "multiclass", "multilabel" or "regression".
+        class_names: one per output, in the order of the logits.
+        logits_layer: name of the layer that gives the logits (for regression, the values).
+        output_layer: name of the layer that gives probabilities (for regression, the values).
+    """
+
+    name: str
+    task: str
+    class_names: tuple[str, ...]
+    logits_layer: str
+    output_layer: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_names", tuple(self.class_names))
+        check_choice("task", self.task, TASKS)
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """What a TransferModel is, beside its weights; stored inside the `.keras` file.
 
     Attributes:
         preset: name of the backbone's preset.
-        task: "multiclass".
-        class_names: one per output, in the order of the logits.
         image_input: the resize contract.
         features_layer: name of the backbone's last layer in the Keras graph.
-        pooled_layer: name of the layer whose output the head's first trained layer sees.
-        logits_layer: name of the layer that gives the logits.
+        pooled_layer: name of the layer whose output the heads share.
+        heads: one a target; most models have one.
     """
 
     preset: str
-    task: str
-    class_names: tuple[str, ...]
     image_input: ImageInput
     features_layer: str
     pooled_layer: str
-    logits_layer: str
+    heads: tuple[HeadSpec, ...]
+
+    @property
+    def task(self) -> str:
+        """The first head's task."""
+        return self.heads[0].task
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The first head's class names."""
+        return self.heads[0].class_names
+
+    @property
+    def logits_layer(self) -> str:
+        """The first head's logits layer."""
+        return self.heads[0].logits_layer
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary."""
@@ -78,8 +113,8 @@ class ModelSpec:
     def from_json(cls, value: Mapping[str, Any]) -> ModelSpec:
         """Rebuild what `to_json` wrote."""
         fields = dict(value)
-        fields["class_names"] = tuple(fields["class_names"])
         fields["image_input"] = ImageInput(**fields["image_input"])
+        fields["heads"] = tuple(HeadSpec(**head) for head in fields["heads"])
         return cls(**fields)
 
 

@@ -17,7 +17,9 @@ def test_the_loss_is_that_of_the_models_own_predictions(pretrained_model, stripe
 
 
 def test_other_classes_and_empty_splits_are_refused(pretrained_model, stripes):
-    other = Split("test", stripes.test.examples, stripes.test.labels, ("diagonal", "a", "b"))
+    other = Split.of_classes(
+        "test", stripes.test.examples, stripes.test.labels, ("diagonal", "a", "b")
+    )
     with pytest.raises(DataError, match=r"Only in the split: \['a', 'b'\]"):
         tftune.evaluate(pretrained_model, other)
     with pytest.raises(DataError, match="empty"):

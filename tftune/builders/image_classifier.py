@@ -9,10 +9,11 @@ from typing import Any
 import keras
 
 from tftune.builders.backbones import build_backbone
-from tftune.builders.heads import LOGITS, POOLED, attach_head
+from tftune.builders.heads import LOGITS, POOLED, PROBABILITIES, attach_head
 from tftune.builders.presets import DEFAULT_PRESET, get_preset
 from tftune.builders.transfer_model import TransferModel
-from tftune.config import ImageInput, ModelSpec
+from tftune.config import HeadSpec, ImageInput, ModelSpec
+from tftune.data.targets import DEFAULT_TARGET
 from tftune.errors import ConfigError
 
 
@@ -61,12 +62,10 @@ def build_image_classifier(
     probabilities = attach_head(network.output, len(names), dropout)
     spec = ModelSpec(
         preset=preset.name,
-        task="multiclass",
-        class_names=names,
         image_input=image_input,
         features_layer=network.operations[-1].name,
         pooled_layer=POOLED,
-        logits_layer=LOGITS,
+        heads=(HeadSpec(DEFAULT_TARGET, "multiclass", names, LOGITS, PROBABILITIES),),
     )
     model = TransferModel(keras.Model(network.input, probabilities, name="classifier"), spec)
     model.set_trainable("none")

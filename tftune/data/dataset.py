@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tftune.data.targets import DEFAULT_TARGET, Target
 from tftune.display import Displayed, Table
 from tftune.errors import DataError
 
@@ -46,48 +47,96 @@ class Split(Displayed):
     Attributes:
         name: "train", "validation" or "test".
         examples: where the inputs come from.
-        labels: int, shape (num_examples,), in [0, num_classes).
-        class_names: the meaning of each label.
+        targets: what is to be predicted; most data has one.
     """
 
     name: str
     examples: ImageFiles
-    labels: np.ndarray
-    class_names: tuple[str, ...]
+    targets: tuple[Target, ...]
 
     def __post_init__(self) -> None:
-        if len(self.examples) != len(self.labels):
-            raise DataError(
-                f"`labels` must have one entry an example. Received: {len(self.labels)} labels "
-                f"for {len(self.examples)} examples."
-            )
+        object.__setattr__(self, "targets", tuple(self.targets))
+        if not self.targets:
+            raise DataError("`targets` must hold at least one Target. Received: none.")
+        for target in self.targets:
+            if len(self.examples) != len(target):
+                raise DataError(
+                    f"`labels` must have one entry an example. Received: {len(target)} labels "
+                    f"for {len(self.examples)} examples."
+                )
+
+    @classmethod
+    def of_classes(
+        cls,
+        name: str,
+        examples: ImageFiles,
+        labels: Sequence[int] | np.ndarray,
+        class_names: Sequence[str],
+    ) -> Split:
+        """Make a split with one multiclass target.
+
+        Args:
+            name: "train", "validation" or "test".
+            examples: where the inputs come from.
+            labels: int, shape (num_examples,), in [0, num_classes).
+            class_names: the meaning of each label.
+        """
+        values = np.asarray(labels, dtype=np.int64)
+        target = Target(DEFAULT_TARGET, "multiclass", tuple(class_names), values)
+        return cls(name, examples, (target,))
 
     def __len__(self) -> int:
         return len(self.examples)
 
     @property
+    def labels(self) -> np.ndarray:
+        """The first target's values; see `Target.labels`."""
+        return self.targets[0].labels
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The first target's class names."""
+        return self.targets[0].class_names
+
+    @property
+    def task(self) -> str:
+        """The first target's task."""
+        return self.targets[0].task
+
+    @property
     def num_classes(self) -> int:
-        """How many classes the labels range over, present in this split or not."""
-        return len(self.class_names)
+        """How many classes the first target has, present in this split or not."""
+        return self.targets[0].num_classes
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Split:
         """Return a split of the chosen examples, in the order given."""
         chosen = np.asarray(indices, dtype=int)
-        return Split(self.name, self.examples.take(chosen), self.labels[chosen], self.class_names)
+        targets = tuple(target.take(chosen) for target in self.targets)
+        return Split(self.name, self.examples.take(chosen), targets)
+
+    def renamed(self, name: str) -> Split:
+        """Return the same examples under another split's name."""
+        return Split(name, self.examples, self.targets)
 
     @property
     def fingerprint(self) -> str:
-        """A digest of the examples' contents and labels, in order; paths do not count."""
-        digest = hashlib.blake2b(digest_size=16)
-        for content, label in zip(self.examples.fingerprints, self.labels.tolist(), strict=True):
-            digest.update(f"{content}:{label};".encode())
+        """A digest of the examples' contents and targets, in order; paths do not count."""
+        digest = hashlib.blake2b("\n".join(self.examples.fingerprints).encode(), digest_size=16)
+        for target in self.targets:
+            digest.update(target.content)
         return digest.hexdigest()
 
     def sections(self) -> list[str | Table]:
         """Say how many examples of each class there are."""
-        counts = np.bincount(self.labels, minlength=self.num_classes)
-        rows = list(zip(self.class_names, counts.tolist(), strict=True))
-        return [Table(("class", "examples"), rows, title=f"{self.name}: {len(self)} examples")]
+        title = f"{self.name}: {len(self)} examples"
+        return [
+            Table(
+                ("class" if len(self.targets) == 1 else target.name, "examples"),
+                list(zip(target.class_names, target.counts.tolist(), strict=True)),
+                title=title,
+            )
+            for target in self.targets
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,16 +182,18 @@ class Dataset(Displayed):
 
     def sections(self) -> list[str | Table]:
         """Say how many examples each class has in each split."""
-        counts = [
-            np.bincount(split.labels, minlength=self.num_classes).tolist()
-            for split in self.splits.values()
-        ]
-        rows = [
-            (name, *by_split) for name, *by_split in zip(self.class_names, *counts, strict=True)
-        ]
-        total = ("all", *(len(split) for split in self.splits.values()))
         title = f"{self.source or 'Dataset'}: {self.num_classes} classes"
-        return [Table(("class", *self.splits), [*rows, total], title=title), *self.notes]
+        shown: list[str | Table] = []
+        for index, target in enumerate(self.train.targets):
+            counts = [split.targets[index].counts.tolist() for split in self.splits.values()]
+            rows = [
+                (name, *by_split)
+                for name, *by_split in zip(target.class_names, *counts, strict=True)
+            ]
+            rows.append(("all", *(len(split) for split in self.splits.values())))
+            heading = "class" if len(self.train.targets) == 1 else target.name
+            shown.append(Table((heading, *self.splits), rows, title="" if index else title))
+        return [*shown, *self.notes]
 
 
 def _digest_of_file(path: str) -> str:

@@ -73,14 +73,10 @@ def load_image_folder(
     if check_files:
         _check_decodable(paths)
     notes = (f"{passed_over} file(s) without an image suffix passed over.",) if passed_over else ()
-    everything = Split("all", ImageFiles(tuple(paths)), np.array(labels, dtype=np.int64), names)
+    everything = Split.of_classes("all", ImageFiles(tuple(paths)), labels, names)
     chosen = stratified_split(labels, validation_share, test_share, seed)
-    splits = {name: _named(everything.take(chosen[name]), name) for name in SPLIT_NAMES}
+    splits = {name: everything.take(chosen[name]).renamed(name) for name in SPLIT_NAMES}
     return Dataset(**splits, source=root.resolve().name, notes=notes)
-
-
-def _named(split: Split, name: str) -> Split:
-    return Split(name, split.examples, split.labels, split.class_names)
 
 
 def _is_image(path: Path) -> bool:

@@ -19,6 +19,7 @@ from tftune.config import Phase, Plan
 from tftune.data.dataset import Dataset, Split
 from tftune.progress import Progress
 from tftune.training.batches import cached_epochs, image_epochs
+from tftune.training.losses import head_loss
 from tftune.training.optimizer import build_optimizer
 from tftune.training.probe import Probe, fit_probe
 from tftune.training.sentinel import Sentinel, promised_variables
@@ -91,7 +92,7 @@ def run_phase(
     steps = math.ceil(len(data.train) / phase.batch_size)
     top.compile(
         optimizer=build_optimizer(phase, steps),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=head_loss(model.spec.heads[0]),
         metrics=["accuracy"],
     )
     train, validation = _batches(model, data, plan, phase, activations)
