@@ -13,6 +13,12 @@ import pytest
 import tftune
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path_factory, monkeypatch):
+    """Commands run away from the repository, so that what runs is what was installed."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+
+
 def tftune_command(*arguments, **options):
     return subprocess.run(
         [sys.executable, "-m", "tftune", *map(str, arguments)],
@@ -25,9 +31,19 @@ def tftune_command(*arguments, **options):
 
 @pytest.fixture(scope="module")
 def run_folder(stripes_folder, tmp_path_factory):
+    """A finished run, made by the command itself."""
     out = tmp_path_factory.mktemp("runs") / "stripes"
     done = tftune_command(
-        "train", stripes_folder, "--output", out, "--head-epochs", 2, "--fine-tune-epochs", 1, "-q"
+        "train",
+        stripes_folder,
+        "--output",
+        out,
+        "--head-epochs",
+        2,
+        "--fine-tune-epochs",
+        1,
+        "-q",
+        cwd=out.parent,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

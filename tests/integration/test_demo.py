@@ -14,6 +14,7 @@ def test_the_demo_learns_and_its_exports_agree(tmp_path):
         capture_output=True,
         text=True,
         timeout=600,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -29,6 +30,7 @@ def test_the_demo_learns_and_its_exports_agree(tmp_path):
         capture_output=True,
         text=True,
         timeout=600,
+        cwd=tmp_path,
     )
     assert again.returncode == 2
     assert "--overwrite" in again.stderr
