@@ -14,7 +14,7 @@ from tftune.atomic import write_text
 from tftune.display import Displayed, Table
 from tftune.errors import ConfigError, ModelFileError, check_choice
 
-RESIZE_METHODS = ("bilinear",)
+RESIZE_METHODS = ("bilinear", "mediapipe", "pad", "crop")
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("warmup_cosine", "constant")
 CACHE_MODES = ("disk", "off")
@@ -32,12 +32,16 @@ class ImageInput:
 
     Attributes:
         image_size: (height, width) in pixels.
-        resize: how pixels are resampled; "bilinear" is `tf.image.resize` with antialiasing,
-            aspect ratio not kept.
+        resize: how pixels are resampled. "bilinear" is `tf.image.resize` with antialiasing, aspect
+            ratio not kept; "mediapipe" is TensorFlow 1's bilinear without antialiasing, which
+            MediaPipe uses on phones; "pad" keeps the aspect ratio and fills the rest with the
+            background; "crop" keeps the aspect ratio and cuts the centre out.
+        background: RGB in [0, 255], shown behind transparent pixels and around padded images.
     """
 
     image_size: tuple[int, int]
     resize: str = "bilinear"
+    background: tuple[int, int, int] = (255, 255, 255)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_size", tuple(int(side) for side in self.image_size))
@@ -47,6 +51,13 @@ class ImageInput:
                 f"Received: {self.image_size}."
             )
         check_choice("resize", self.resize, RESIZE_METHODS)
+        colour = tuple(self.background)
+        if len(colour) != 3 or not all(int(c) == c and 0 <= c <= 255 for c in colour):
+            raise ConfigError(
+                "`background` must be three whole numbers in [0, 255], red, green and blue. "
+                f"Received: {self.background!r}."
+            )
+        object.__setattr__(self, "background", tuple(int(c) for c in colour))
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def test_hidden_files_are_ignored_and_others_are_counted(folder):
     (folder / ".cache").mkdir()
     data = load_image_folder(folder)
     assert sum(len(split) for split in data.splits.values()) == 24
-    assert data.notes == ("1 file(s) without an image suffix passed over.",)
+    assert data.notes == ("1 file(s) that are no images passed over.",)
 
 
 def test_names_with_spaces_commas_and_other_scripts_work(stripes_folder, tmp_path):

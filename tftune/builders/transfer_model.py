@@ -263,7 +263,9 @@ class TransferModel(Displayed):
         print(self)
 
     def _prepare(self, image: Any) -> np.ndarray:
-        pixels = read_image(image) if isinstance(image, (str, os.PathLike)) else np.asarray(image)
+        is_path = isinstance(image, (str, os.PathLike))
+        background = self.image_input.background
+        pixels = read_image(image, background) if is_path else np.asarray(image)
         if pixels.ndim != 3 or pixels.shape[-1] != 3:
             raise ShapeError(
                 "An image must have shape (height, width, 3), RGB in [0, 255]. "

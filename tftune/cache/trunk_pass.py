@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tftune.cache.store import ActivationStore
 from tftune.config import ImageInput
-from tftune.data.dataset import ImageFiles
+from tftune.data.examples import Examples
 from tftune.data.pipeline import image_batches
 
 Progress = Callable[[int, int], None]
@@ -40,7 +40,7 @@ class FrozenTrunk(Protocol):
 
 def boundary_activations(
     trunk: FrozenTrunk,
-    examples: ImageFiles,
+    examples: Examples,
     dtype: str = "float32",
     batch_size: int = 32,
     store: ActivationStore | None = None,
@@ -70,7 +70,7 @@ def boundary_activations(
 
 
 def _run(
-    trunk: FrozenTrunk, examples: ImageFiles, batch_size: int, on_progress: Progress | None
+    trunk: FrozenTrunk, examples: Examples, batch_size: int, on_progress: Progress | None
 ) -> Iterator[np.ndarray]:
     done = 0
     for pixels in image_batches(examples, trunk.image_input, batch_size):

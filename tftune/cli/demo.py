@@ -50,7 +50,7 @@ def command(
             phone = tftune.export_tflite(
                 model, folder / "saved_models" / "digits.tflite", verify=data.validation
             )
-        example = str(Path(data.test.examples.paths[0]).relative_to(folder))
+        example = str(Path(data.test.examples.names[0]).relative_to(folder))
     assert served.certificate and phone.certificate
     seconds = time.perf_counter() - started
     print(f"{evaluation}\n")

@@ -1,43 +1,18 @@
-"""Examples by index: paths, labels and what identifies them; pixels are read only when needed."""
+"""Labelled examples by index, in splits; pixels are read only when needed."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
+from tftune.data.examples import Examples
+from tftune.data.image_files import ImageFiles as ImageFiles
 from tftune.data.targets import DEFAULT_TARGET, Target
 from tftune.display import Displayed, Table
 from tftune.errors import DataError
-
-
-@dataclass(frozen=True, eq=False)
-class ImageFiles:
-    """Images on disk.
-
-    Attributes:
-        paths: one file an example.
-    """
-
-    paths: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def take(self, indices: np.ndarray) -> ImageFiles:
-        """Return the chosen examples, in the order given."""
-        return ImageFiles(tuple(self.paths[index] for index in indices))
-
-    @functools.cached_property
-    def fingerprints(self) -> tuple[str, ...]:
-        """A digest of each file's bytes, 32 hexadecimal digits each."""
-        with ThreadPoolExecutor() as pool:
-            return tuple(pool.map(_digest_of_file, self.paths))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +26,7 @@ class Split(Displayed):
     """
 
     name: str
-    examples: ImageFiles
+    examples: Examples
     targets: tuple[Target, ...]
 
     def __post_init__(self) -> None:
@@ -69,7 +44,7 @@ class Split(Displayed):
     def of_classes(
         cls,
         name: str,
-        examples: ImageFiles,
+        examples: Examples,
         labels: Sequence[int] | np.ndarray,
         class_names: Sequence[str],
     ) -> Split:
@@ -149,6 +124,7 @@ class Dataset(Displayed):
         test: what the final figures are measured on.
         source: a short name of where the examples came from.
         notes: what the reader should know about how it was loaded.
+        skipped: one sentence for every file that was left out because it is damaged.
     """
 
     train: Split
@@ -156,6 +132,7 @@ class Dataset(Displayed):
     test: Split
     source: str = ""
     notes: tuple[str, ...] = field(default=())
+    skipped: tuple[str, ...] = field(default=())
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -193,8 +170,4 @@ class Dataset(Displayed):
             rows.append(("all", *(len(split) for split in self.splits.values())))
             heading = "class" if len(self.train.targets) == 1 else target.name
             shown.append(Table((heading, *self.splits), rows, title="" if index else title))
-        return [*shown, *self.notes]
-
-
-def _digest_of_file(path: str) -> str:
-    return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
+        return [*shown, *self.notes, *(f"Skipped: {sentence}" for sentence in self.skipped)]

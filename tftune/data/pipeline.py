@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import tensorflow as tf
 
 from tftune.config import ImageInput
-from tftune.data.dataset import ImageFiles
-from tftune.data.decode import decode_image
+from tftune.data.examples import Examples
 from tftune.data.resize import resize_images
 
 
 def image_batches(
-    examples: ImageFiles, image_input: ImageInput, batch_size: int = 32
+    examples: Examples, image_input: ImageInput, batch_size: int = 32
 ) -> tf.data.Dataset:
     """Read, decode and resize images in order.
 
@@ -25,10 +23,11 @@ def image_batches(
         Dataset of float32 batches, shape (batch, height, width, 3), RGB in [0, 255]. Memory is
         a few batches, however many images there are.
     """
+    pixels_of = examples.reader(image_input.background)
 
-    def read(path: tf.Tensor) -> tf.Tensor:
-        return resize_images(decode_image(tf.io.read_file(path)), image_input)
+    def read(index: tf.Tensor) -> tf.Tensor:
+        return resize_images(pixels_of(index), image_input)
 
-    paths = tf.data.Dataset.from_tensor_slices(np.array(examples.paths, dtype=object).astype(str))
-    images = paths.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    indices = tf.data.Dataset.range(len(examples))
+    images = indices.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return images.batch(batch_size).prefetch(2)

@@ -22,7 +22,7 @@ class Target:
         class_names: one a class; for regression, one a predicted quantity.
         labels: multiclass: int64, shape (num_examples,), in [0, num_classes); multilabel: float32,
             shape (num_examples, num_classes), 0 or 1; regression: float32, shape
-            (num_examples, num_quantities).
+            (num_examples, num_quantities). Unknown values are -1 (multiclass) or NaN.
     """
 
     name: str
@@ -49,12 +49,19 @@ class Target:
 
     @property
     def counts(self) -> np.ndarray:
-        """Examples of each class, int, shape (num_classes,); for regression, of all examples."""
+        """Examples of each class, int, shape (num_classes,); for regression, of known values."""
         if self.task == "multiclass":
-            return np.bincount(self.labels, minlength=self.num_classes)
+            return np.bincount(self.labels[self.labels >= 0], minlength=self.num_classes)
         if self.task == "multilabel":
-            return self.labels.sum(axis=0).astype(int)
-        return np.full(self.num_classes, len(self.labels))
+            return np.nansum(self.labels, axis=0).astype(int)
+        return np.isfinite(self.labels).sum(axis=0)
+
+    @property
+    def known(self) -> np.ndarray:
+        """Which examples have a value, bool, shape (num_examples,)."""
+        if self.task == "multiclass":
+            return self.labels >= 0
+        return np.isfinite(self.labels).all(axis=1)
 
     def take(self, indices: np.ndarray) -> Target:
         """Return the target of the chosen examples, in the order given."""

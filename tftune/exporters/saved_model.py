@@ -59,7 +59,9 @@ def export_saved_model(
         archive.write_out(folder, verbose=False)
         if verify is not None:
             runtime = f"TensorFlow {tf.__version__}"
-            certificate = certify(model, verify, _runner(folder), runtime, _TOLERANCE)
+            certificate = certify(
+                model, verify, _runner(folder, model.image_input.background), runtime, _TOLERANCE
+            )
     if certificate is not None:
         write_json(base / f"{target.name}.certificate.json", certificate.to_json())
     size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
@@ -90,7 +92,9 @@ def _endpoints(model: TransferModel) -> Mapping[str, tf.types.experimental.Gener
         }
 
     def prepare(encoded: tf.Tensor) -> tf.Tensor:
-        return tf.ensure_shape(resize_images(decode_image(encoded), contract), prepared.shape)
+        return tf.ensure_shape(
+            resize_images(decode_image(encoded, contract.background), contract), prepared.shape
+        )
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def serving_default(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -103,15 +107,15 @@ def _endpoints(model: TransferModel) -> Mapping[str, tf.types.experimental.Gener
     return {"serving_default": serving_default, "predict_pixels": predict_pixels}
 
 
-def _runner(folder: Path):
+def _runner(folder: Path, background: tuple[int, int, int]):
     def run(split: Split, batch_size: int = 32) -> np.ndarray:
         loaded = tf.saved_model.load(str(folder))
         signature = loaded.signatures["serving_default"]
         rows = []
         for start in range(0, len(split), batch_size):
-            paths = split.examples.paths[start : start + batch_size]
-            encoded = tf.constant([Path(file).read_bytes() for file in paths])
-            rows.append(signature(image_bytes=encoded)["probabilities"].numpy())
+            stop = min(start + batch_size, len(split))
+            encoded = [split.examples.encoded(i, background) for i in range(start, stop)]
+            rows.append(signature(image_bytes=tf.constant(encoded))["probabilities"].numpy())
         return np.concatenate(rows)
 
     return run

@@ -15,7 +15,6 @@ import tensorflow as tf
 
 from tftune.config import ImageInput
 from tftune.data.dataset import Split
-from tftune.data.decode import decode_image
 from tftune.data.resize import resize_images
 
 
@@ -80,12 +79,11 @@ def image_epochs(
     Returns:
         Dataset of (float32 images in [0, 255], labels).
     """
-    paths = tf.constant(list(split.examples.paths))
+    pixels_of = split.examples.reader(image_input.background)
     labels = tf.constant(split.labels)
 
     def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels = decode_image(tf.io.read_file(tf.gather(paths, index)))
-        return resize_images(pixels, image_input), tf.gather(labels, index)
+        return resize_images(pixels_of(index), image_input), tf.gather(labels, index)
 
     def one_epoch(indices: tf.data.Dataset) -> tf.data.Dataset:
         examples = indices.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
