@@ -6,6 +6,8 @@ import pytest
 from PIL import Image
 
 import tftune
+from tftune.builders.transfer_model import Trunk
+from tftune.config import ImageInput
 from tftune.errors import ConfigError, DataError, ModelFileError, OutputExistsError, ShapeError
 
 
@@ -45,6 +47,19 @@ def test_a_trunk_keeps_its_fingerprint_in_a_loaded_model(pretrained_model, tmp_p
     pretrained_model.save(tmp_path / "m.keras")
     loaded = tftune.load(tmp_path / "m.keras")
     assert loaded.cut("pooled")[0].fingerprint == pretrained_model.cut("pooled")[0].fingerprint
+
+
+def test_a_trunk_keeps_its_fingerprint_however_keras_counted_its_layers():
+    def trunk():
+        keras.utils.set_random_seed(0)
+        image = keras.Input((16, 16, 3), name="image")
+        features = keras.layers.Conv2D(4, 3)(keras.layers.Conv2D(4, 3)(image))  # auto-named
+        network = keras.Model(image, features)
+        return Trunk(network, network.layers[-1].name, ImageInput((16, 16)), network)
+
+    first, second = trunk(), trunk()
+    assert first.boundary != second.boundary
+    assert first.fingerprint == second.fingerprint
 
 
 def test_predict_takes_a_path_an_array_or_several(pretrained_model, stripes):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import keras
 
 from tftune.builders.efficientnet_lite import efficientnet_lite0
 from tftune.builders.presets import Preset
-from tftune.errors import WeightsError
+from tftune.errors import ConfigError, WeightsError
 
 # The ImageNet statistics that keras.applications.imagenet_utils uses, on the scale of 0-255.
 _BGR_MEAN = (103.939, 116.779, 123.68)
@@ -39,6 +40,7 @@ def build_backbone(
     Raises:
         WeightsError: if the weights file is missing or belongs to another network, or the
             ImageNet weights cannot be fetched.
+        ConfigError: if the images are too small for the network.
     """
     image = keras.Input((*image_size, 3), name="image")
     prepared = preprocess(image, preset.preprocessing)
@@ -48,21 +50,58 @@ def build_backbone(
             "`weights` must be 'imagenet', None or an existing weights file. "
             f"Received: {str(weights)!r}."
         )
+    from_file = weights not in (None, "imagenet")
     try:
         network = factory(
             include_top=False,
             input_tensor=prepared,
-            weights=None if weights is None else str(weights),
+            weights=None if from_file or weights is None else str(weights),
         )
+        if from_file:
+            load_every_weight(network, str(weights))
     except WeightsError:
         raise
     except Exception as error:
         # Keras raises ValueError, KeyError, OSError or plain Exception here, by file format.
+        if "would be zero or negative" in str(error):
+            raise ConfigError(
+                f"`image_size` is too small for {preset.name!r}: no pixel is left of its "
+                f"last feature maps. Received: {image_size}. Its own size is {preset.image_size}."
+            ) from error
         if weights is None:
             raise
         raise WeightsError(_weights_message(preset, weights, error)) from error
     # Some factories wrap their input in a list; a bare tensor is what callers pass.
     return keras.Model(image, network.output, name=preset.name)
+
+
+def load_every_weight(network: keras.Model, path: str) -> None:
+    """Load a weights file and make sure that it held every variable.
+
+    Keras warns, and leaves random values, when a file holds only some of a network's layers.
+
+    Args:
+        network: loaded in place; its earlier values are lost.
+        path: the file.
+
+    Raises:
+        ValueError: if a variable was not in the file; Keras raises others for unreadable files.
+    """
+    floats = [v for v in network.variables if "float" in str(v.dtype) and "seed" not in v.path]
+    for variable in floats:
+        variable.assign(keras.ops.full(variable.shape, float("nan"), variable.dtype))
+    with warnings.catch_warnings():
+        # What Keras would warn of is an error below.
+        warnings.filterwarnings("ignore", module=r"keras\.")
+        network.load_weights(path)
+    missing = [
+        v.path for v in floats if bool(keras.ops.any(keras.ops.isnan(keras.ops.ravel(v.value))))
+    ]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of its {len(floats)} variables are not in the file, "
+            f"such as {missing[0]!r}."
+        )
 
 
 def preprocess(image: keras.KerasTensor, preprocessing: str) -> keras.KerasTensor:
@@ -96,13 +135,15 @@ def _rescaling(scale: float | list[float], offset: float | list[float]) -> keras
 
 
 def _weights_message(preset: Preset, weights: object, error: Exception) -> str:
+    # Keras goes on to list every layer of the network.
+    reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
     if weights == "imagenet":
         return (
-            f"The ImageNet weights of {preset.name!r} could not be fetched ({error}). Give "
+            f"The ImageNet weights of {preset.name!r} could not be fetched ({reason}). Give "
             "`weights` the path of a file you downloaded, or use backbone 'efficientnet_lite0', "
             "whose weights are already installed."
         )
     return (
         f"`weights` must be a weights file of {preset.name!r} without its classifier. "
-        f"Received: {str(weights)!r}, which does not fit: {error}"
+        f"Received: {str(weights)!r}, which does not fit: {reason}"
     )

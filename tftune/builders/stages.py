@@ -76,8 +76,9 @@ def cut_points(model: keras.Model) -> list[CutPoint]:
 def find_stages(model: keras.Model) -> tuple[Stage, ...]:
     """Group the segments between cut points into stages a reader recognises.
 
-    Neighbouring segments whose last layers share a family name ("block5_conv1" and "block5_pool")
-    make one stage. Segments that end in a layer without one ("add_3") join what precedes them.
+    A segment belongs to the family that its layers are named after ("block5_conv1", "mixed3"); one
+    without a family ("add_3") to what precedes it. Neighbouring segments of one family make a
+    stage. In a network whose layers have no such names, stages end where the resolution drops.
 
     Args:
         model: a backbone: a flat functional model from pixels to a feature map.
@@ -88,29 +89,29 @@ def find_stages(model: keras.Model) -> tuple[Stage, ...]:
     points = cut_points(model)
     operations = model.operations
     position = {operation.name: index for index, operation in enumerate(operations)}
-    groups: list[tuple[str, CutPoint, CutPoint]] = []
+    segments = []
     for below, above in zip(points, points[1:], strict=False):
-        family = _family(above.layer)
-        if groups and family in (groups[-1][0], ""):
-            groups[-1] = (groups[-1][0], groups[-1][1], above)
-        else:
-            groups.append((family or "stem", below, above))
-    stages = []
-    seen: dict[str, int] = {}
-    for family, below, above in groups:
         inside = operations[position[below.layer] + 1 : position[above.layer] + 1]
+        segments.append((below, above, inside))
+    families = [_family_of(inside) for _, _, inside in segments]
+    if not any(families):
+        families = _families_by_resolution(segments)
+    stages: list[Stage] = []
+    family = ""
+    seen: dict[str, int] = {}
+    for own, (below, above, inside) in zip(_filled(families, segments), segments, strict=True):
+        if stages and own == family:
+            stages[-1] = _stage(
+                stages[-1].name,
+                stages[-1].boundary,
+                above,
+                operations[position[stages[-1].boundary.layer] + 1 : position[above.layer] + 1],
+            )
+            continue
+        family = own
         seen[family] = seen.get(family, 0) + 1
         name = family if seen[family] == 1 else f"{family}_{seen[family]}"
-        stages.append(
-            Stage(
-                name=name,
-                boundary=below,
-                output=above,
-                layers=tuple(operation.name for operation in inside),
-                parameters=sum(_parameters_of(operation) for operation in inside),
-                flops=sum(_flops_of(operation) for operation in inside),
-            )
-        )
+        stages.append(_stage(name, below, above, inside))
     return tuple(stages)
 
 
@@ -165,16 +166,64 @@ def unfrozen_stages(stages: Sequence[Stage], unfreeze: str | int | float) -> tup
     return tuple(stages[len(stages) - kept :])
 
 
+_FAMILY_NAMES = (
+    (r"(?:^|_)downsampling_block_(\d+)", lambda found: f"stage_{int(found) + 1}"),  # ConvNeXt
+    (r"(?:^|_)(stage_?\d+)(?=_|$)", str),
+    (r"^conv_(?:dw|pw|pad)_(\d+)", lambda found: f"block_{found}"),  # MobileNet
+    (r"^(expanded_conv(?:_\d+)?)(?=_|$)", str),
+    (r"^(?:normal|reduction)_()", lambda found: "cells"),  # NASNet
+    (r"^(mixed_?\d+[a-z]?)(?=_|$)", str),
+    (r"^(block_?\d+)(?=[a-z]?(?:_|$))", str),
+    (r"^([Cc]onv_?\d+[abc]?)(?=_|$)", str),
+    (r"(?:^|_)(stem|top)(?=_|$)", str),
+)
+
+
 def _family(layer: str) -> str:
     """Return the part of a layer's name that its whole stage shares, or an empty string."""
-    for pattern in (
-        r"((?:block|conv|mixed|stage)_?\d+)(?=[a-z]?(?:_|$))",
-        r"(stem|top)_",
-    ):
-        match = re.match(pattern, layer)
+    for pattern, name in _FAMILY_NAMES:
+        match = re.search(pattern, layer)
         if match:
-            return match.group(1)
+            return name(match.group(1))
     return ""
+
+
+def _family_of(inside: Sequence[keras.Operation]) -> str:
+    families = [family for operation in inside if (family := _family(operation.name))]
+    return families[-1] if families else ""
+
+
+def _families_by_resolution(segments: Sequence[tuple]) -> list[str]:
+    number = 0
+    families = []
+    for below, above, _ in segments:
+        if number == 0 or above.shape[:-1] != below.shape[:-1]:
+            number += 1
+        families.append(f"stage_{number}")
+    return families
+
+
+def _filled(families: Sequence[str], segments: Sequence[tuple]) -> list[str]:
+    """Give the nameless segments a family: the one before, at the start "stem" or the one after."""
+    filled = list(families)
+    first = next((index for index, family in enumerate(filled) if family), len(filled))
+    holds_weights = any(_parameters_of(op) for *_, inside in segments[:first] for op in inside)
+    for index in range(first):
+        filled[index] = "stem" if holds_weights or first == len(filled) else filled[first]
+    for index in range(1, len(filled)):
+        filled[index] = filled[index] or filled[index - 1]
+    return filled
+
+
+def _stage(name: str, below: CutPoint, above: CutPoint, inside: Sequence[keras.Operation]) -> Stage:
+    return Stage(
+        name=name,
+        boundary=below,
+        output=above,
+        layers=tuple(operation.name for operation in inside),
+        parameters=sum(_parameters_of(operation) for operation in inside),
+        flops=sum(_flops_of(operation) for operation in inside),
+    )
 
 
 def _inputs_of(operation: keras.Operation) -> list[keras.KerasTensor]:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,9 +49,13 @@ class Trunk:
         """A digest of everything that decides the activations: graph, weights and contract."""
         digest = hashlib.blake2b(digest_size=16)
         config = self.keras_model.get_config()
-        config.pop("name", None)  # counted up by Keras in every process, so not part of the content
-        digest.update(json.dumps(_plain(config), sort_keys=True).encode())
-        digest.update(repr((self.boundary, self.image_input)).encode())
+        config.pop("name", None)
+        # Keras counts names such as "conv2d_94" up in every process: they are no content, the
+        # position of an operation is.
+        operations = self.keras_model.operations
+        positions = {operation.name: f"#{index}" for index, operation in enumerate(operations)}
+        digest.update(json.dumps(_plain(config, positions), sort_keys=True).encode())
+        digest.update(repr((positions[self.boundary], self.image_input)).encode())
         for weight in self.keras_model.get_weights():
             digest.update(np.ascontiguousarray(weight).data)
         return digest.hexdigest()
@@ -312,12 +316,14 @@ def _compiled(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     return tf.function(lambda inputs: network(inputs, training=False), input_signature=[spec])
 
 
-def _plain(value: Any) -> Any:
-    """Reduce a Keras config to what JSON holds, dropping names that Keras numbers by process."""
+def _plain(value: Any, names: Mapping[str, str]) -> Any:
+    """Reduce a Keras config to what JSON holds, with operations under their new `names`."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items() if k != "keras_history"}
+        return {str(key): _plain(item, names) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (str, int, float, bool)) or value is None:
+        return [_plain(item, names) for item in value]
+    if isinstance(value, str):
+        return names.get(value, value)
+    if isinstance(value, (int, float, bool)) or value is None:
         return value
     return repr(value)
