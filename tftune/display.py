@@ -66,7 +66,9 @@ def as_text(sections: Sequence[str | Table], width: int = 80) -> str:
             continue
         if section.title:
             console.print(rich.text.Text(section.title))
-        table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
+        headed = any(section.columns)
+        box = rich.box.SIMPLE_HEAD if headed else None
+        table = rich.table.Table(box=box, pad_edge=False, show_header=headed)
         for index, column in enumerate(section.columns):
             right = section.right_aligned(index)
             # Short cells stay whole; a narrow terminal folds only the long ones.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import tftune
 from tftune.config import ImageInput
 from tftune.data.image_folder import load_image_folder
 from tftune.data.pipeline import image_batches
@@ -31,6 +32,15 @@ def test_the_fingerprint_follows_contents_and_labels_but_not_places(folder, stri
     assert moved.fingerprint == stripes.fingerprint
     Image.new("RGB", (8, 8), "red").save(folder / "vertical" / "00.png")
     assert load_image_folder(folder).fingerprint != stripes.fingerprint
+
+
+def test_a_dataset_names_its_splits_by_their_place(stripes):
+    data = tftune.Dataset(stripes.train, stripes.train.take([0]), stripes.train.take([1]))
+    assert [split.name for split in (data.train, data.validation, data.test)] == [
+        "train",
+        "validation",
+        "test",
+    ]
 
 
 def test_hidden_files_are_ignored_and_others_are_counted(folder):

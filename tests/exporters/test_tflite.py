@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tftune
-from tftune.errors import ConfigError, OutputExistsError
+from tftune.errors import ConfigError, ExportError, OutputExistsError
 
 
 def _run(path, images):
@@ -47,6 +47,59 @@ def test_int8_takes_and_gives_uint8_and_is_a_third_of_the_size(pretrained_model,
     answers = _run(small.path, np.zeros((1, 64, 64, 3)))
     assert answers.dtype == np.uint8
     assert (tmp_path / "int8.tflite.certificate.json").exists()
+
+
+@pytest.mark.slow
+def test_auto_takes_the_smallest_form_within_the_drop_and_shows_all(
+    pretrained_model, stripes, tmp_path
+):
+    export = tftune.export_tflite(
+        pretrained_model,
+        tmp_path / "m.tflite",
+        quantize="auto",
+        verify=stripes.validation,
+        calibration=stripes.train,
+        max_drop=1.0,
+    )
+    assert [row["quantize"] for row in export.candidates] == ["none", "float16", "dynamic", "int8"]
+    within = [row for row in export.candidates if not row["outcome"].startswith("kept out")]
+    smallest = min(within, key=lambda row: row["size_bytes"])
+    assert smallest["outcome"] == "chosen"
+    assert export.quantize == smallest["quantize"]
+    assert (tmp_path / "m.tflite").stat().st_size == export.size_bytes == smallest["size_bytes"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.tflite", "m.tflite.certificate.json"]
+    assert "chosen" in str(export)
+
+
+def test_an_export_past_its_budget_is_refused_unless_allowed(
+    pretrained_model, stripes, tmp_path, monkeypatch
+):
+    """The file is replaced by one that answers otherwise, as a broken conversion would be."""
+    from tftune.exporters import tflite
+
+    right = tflite.run_images
+
+    def wrong(path, split, image_input):
+        answers = right(path, split, image_input)
+        return type(answers)(
+            answers.runtime,
+            np.eye(3)[(split.labels + 1) % 3],
+            answers.repeated,
+            answers.latency_ms,
+        )
+
+    monkeypatch.setattr(tflite, "run_images", wrong)
+    settings = {"verify": stripes.validation}
+    with pytest.raises(ExportError, match="a probability differs") as raised:
+        tftune.export_tflite(pretrained_model, tmp_path / "m.tflite", **settings)
+    assert "two runs on the same examples differ" in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+    export = tftune.export_tflite(
+        pretrained_model, tmp_path / "m.tflite", allow_drop=True, **settings
+    )
+    assert export.certificate.overridden
+    assert not export.certificate.passed
+    assert "in spite of" in str(export)
 
 
 def test_a_file_is_kept_unless_overwriting_is_asked_for(small_model, tmp_path):

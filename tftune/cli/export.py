@@ -18,12 +18,18 @@ def command(
         typer.Argument(help="NAME.tflite for phones; any other name is a SavedModel's folder."),
     ],
     quantize: Annotated[
-        str, typer.Option(help="For .tflite: 'none', 'float16', 'dynamic' or 'int8'.")
+        str, typer.Option(help="For .tflite: 'none', 'float16', 'dynamic', 'int8' or 'auto'.")
     ] = "none",
     verify: Annotated[
         Path | None,
         typer.Option(help="A folder of images as for `train`; its validation images are compared."),
     ] = None,
+    max_drop: Annotated[
+        float, typer.Option(min=0, max=1, help="The largest loss of accuracy allowed a .tflite.")
+    ] = 0.02,
+    allow_drop: Annotated[
+        bool, typer.Option("--allow-drop", help="Write it past its budget all the same.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write MODEL as a SavedModel for TF Serving, or as .tflite for phones."""
@@ -41,8 +47,10 @@ def command(
                 quantize=quantize,
                 verify=held_out,
                 calibration=data.train if data else None,
+                max_drop=max_drop,
+                allow_drop=allow_drop,
                 overwrite=overwrite,
             )
     else:
-        export = tftune.export_saved_model(loaded, output, verify=held_out)
+        export = tftune.export_saved_model(loaded, output, verify=held_out, allow_drop=allow_drop)
     print(export)

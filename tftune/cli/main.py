@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 import tftune
-from tftune.cli import backbones, console, demo, evaluate, export, predict, train
+from tftune.cli import backbones, console, demo, doctor, evaluate, export, predict, train
 
 app = typer.Typer(
     name="tftune",
@@ -42,6 +42,7 @@ app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)
 app.command("export")(export.command)
+app.command("doctor")(doctor.command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -134,6 +134,12 @@ class Dataset(Displayed):
     notes: tuple[str, ...] = field(default=())
     skipped: tuple[str, ...] = field(default=())
 
+    def __post_init__(self) -> None:
+        # A split is known by its place here, whatever it was called before.
+        for name, split in self.splits.items():
+            if split.name != name:
+                object.__setattr__(self, name, split.renamed(name))
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """The meaning of each label, in order."""

@@ -3,52 +3,68 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tftune.atomic import replaced_folder, write_json
 from tftune.builders.transfer_model import TransferModel
 from tftune.data.dataset import Split
-from tftune.data.decode import decode_image
-from tftune.data.resize import resize_images
 from tftune.errors import ExportError
-from tftune.exporters.certificate import certify
+from tftune.exporters import serving_runner
+from tftune.exporters.certificate import Answers, Budget, certify
+from tftune.exporters.signatures import CLASSIFY, describe, image_signatures
 from tftune.results.export import Certificate, Export
 
 # The graph is the same; what may differ is the order of float32 sums inside a convolution.
 _TOLERANCE = 1e-4
+_LABELS_ASSET = "labels.txt"
+_CLASSIFY_METHOD = "tensorflow/serving/classify"
 
 
 def export_saved_model(
-    model: TransferModel, path: str | os.PathLike[str], verify: Split | None = None
+    model: TransferModel,
+    path: str | os.PathLike[str],
+    verify: Split | None = None,
+    allow_drop: bool = False,
 ) -> Export:
     """Write the next version of a SavedModel that TF Serving can load.
 
     Signatures: `serving_default` takes `image_bytes`, a batch of encoded images (JPEG, PNG, GIF,
     BMP) of any sizes; `predict_pixels` takes `pixels`, float32 (batch, height, width, 3), RGB in
-    [0, 255], of any size. Both resize as the model does and return `probabilities` and `scores`
-    (batch, num_classes), `classes` (batch, num_classes) and `label` (batch,).
+    [0, 255], of any size, `predict_pixels_uint8` the same as uint8. They resize as the model does
+    and return `probabilities` and `scores` (batch, num_classes), `classes` (batch, num_classes) and
+    `label` (batch,). `classify` is TF Serving's Classify API over tf.Example with the feature
+    `image/encoded`. `embed` gives the features that the head sees. The class names are in
+    `assets.extra/labels.txt` too.
+
+    With `verify` the export is loaded by plain TensorFlow in a process of its own, which imports
+    neither tftune nor keras, and fed the examples' original files.
 
     Args:
         model: what to export.
         path: the model's folder; the version is the next integer inside it.
         verify: held-out examples to compare the export with the Keras model on.
+        allow_drop: write an export past its budget all the same; its certificate says so.
 
     Returns:
         What was written, with its certificate.
 
     Raises:
-        ExportError: if `path` is a file, or the export does not give the model's answers; nothing
-            is left behind then.
+        ExportError: if `path` is a file, the model has no served form, or the export does not give
+            the model's answers; nothing is left behind then.
     """
     base = Path(path)
     if base.is_file():
         raise ExportError(f"`path` must be a folder. Received a file: {str(path)!r}.")
-    endpoints = _endpoints(model)
+    endpoints = image_signatures(model)
     target = base / str(next_version(base))
     certificate: Certificate | None = None
     with replaced_folder(target) as folder:
@@ -57,15 +73,23 @@ def export_saved_model(
         for name, endpoint in endpoints.items():
             archive.add_endpoint(name, endpoint)
         archive.write_out(folder, verbose=False)
+        _mark_classify(folder)
+        (folder / "assets.extra").mkdir()
+        labels = "\n".join(model.class_names) + "\n"
+        (folder / "assets.extra" / _LABELS_ASSET).write_text(labels, encoding="utf-8")
         if verify is not None:
-            runtime = f"TensorFlow {tf.__version__}"
+            budget = Budget(_TOLERANCE, max_drop=0.0, allow_drop=allow_drop)
             certificate = certify(
-                model, verify, _runner(folder, model.image_input.background), runtime, _TOLERANCE
+                model,
+                verify,
+                lambda split: run_saved_model(folder, split, model.image_input.background),
+                folder,
+                budget,
             )
     if certificate is not None:
         write_json(base / f"{target.name}.certificate.json", certificate.to_json())
     size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
-    return Export(str(target), size, _describe(endpoints), certificate)
+    return Export(str(target), size, describe(endpoints), certificate)
 
 
 def next_version(base: Path) -> int:
@@ -75,56 +99,60 @@ def next_version(base: Path) -> int:
     return 1 + max((int(p.name) for p in base.iterdir() if p.name.isdigit()), default=0)
 
 
-def _endpoints(model: TransferModel) -> Mapping[str, tf.types.experimental.GenericFunction]:
-    network = model.keras_model
-    contract = model.image_input
-    names = tf.constant(list(model.class_names))
-    prepared = tf.TensorSpec((*contract.image_size, 3), tf.float32)
+def run_saved_model(
+    folder: Path, split: Split, background: tuple[int, int, int], batch_size: int = 32
+) -> Answers:
+    """Run an exported SavedModel over a split, twice, in a process of its own.
 
-    def answers(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = network(pixels, training=False)
-        count = tf.shape(probabilities)[0]
-        return {
-            "probabilities": probabilities,
-            "scores": tf.identity(probabilities),
-            "classes": tf.tile(names[tf.newaxis], [count, 1]),
-            "label": tf.gather(names, tf.argmax(probabilities, axis=-1)),
-        }
+    Args:
+        folder: the version folder.
+        split: the examples, given as their original files.
+        background: RGB shown behind transparent pixels where a format must be re-encoded.
+        batch_size: files a request.
 
-    def prepare(encoded: tf.Tensor) -> tf.Tensor:
-        return tf.ensure_shape(
-            resize_images(decode_image(encoded, contract.background), contract), prepared.shape
+    Returns:
+        What it answered.
+
+    Raises:
+        ExportError: if the process fails.
+    """
+    with tempfile.TemporaryDirectory() as work:
+        output = Path(work) / "answers.npz"
+        request = Path(work) / "request.json"
+        files: Sequence[str] = [str(Path(work) / f"{index}") for index in range(len(split))]
+        for index, name in enumerate(files):
+            Path(name).write_bytes(split.examples.encoded(index, background))
+        write_json(
+            request,
+            {
+                "folder": os.path.abspath(folder),
+                "files": files,
+                "batch_size": batch_size,
+                "output": str(output),
+            },
         )
-
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
-    def serving_default(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return answers(tf.map_fn(prepare, image_bytes, fn_output_signature=prepared))
-
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32, name="pixels")])
-    def predict_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        return answers(resize_images(pixels, contract))
-
-    return {"serving_default": serving_default, "predict_pixels": predict_pixels}
-
-
-def _runner(folder: Path, background: tuple[int, int, int]):
-    def run(split: Split, batch_size: int = 32) -> np.ndarray:
-        loaded = tf.saved_model.load(str(folder))
-        signature = loaded.signatures["serving_default"]
-        rows = []
-        for start in range(0, len(split), batch_size):
-            stop = min(start + batch_size, len(split))
-            encoded = [split.examples.encoded(i, background) for i in range(start, stop)]
-            rows.append(signature(image_bytes=tf.constant(encoded))["probabilities"].numpy())
-        return np.concatenate(rows)
-
-    return run
+        done = subprocess.run(
+            [sys.executable, serving_runner.__file__, str(request)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+        if done.returncode or not output.exists():
+            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+            raise ExportError(f"Plain TensorFlow cannot run the SavedModel: {last[0]}")
+        with np.load(output) as answers:
+            return Answers(
+                f"TensorFlow {tf.__version__}, without keras",
+                answers["probabilities"],
+                answers["repeated"],
+                float(answers["latency_ms"]),
+            )
 
 
-def _describe(endpoints: Mapping[str, tf.types.experimental.GenericFunction]) -> dict[str, str]:
-    described = {}
-    for name, endpoint in endpoints.items():
-        traced = endpoint.get_concrete_function()
-        inputs = ", ".join(spec.name for spec in endpoint.input_signature)
-        described[name] = f"{inputs} -> {', '.join(sorted(traced.structured_outputs))}"
-    return described
+def _mark_classify(folder: Path) -> None:
+    """Name the Classify signature's method, which Keras writes as predict for every signature."""
+    file = folder / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    for graph in saved.meta_graphs:
+        graph.signature_def[CLASSIFY].method_name = _CLASSIFY_METHOD
+    file.write_bytes(saved.SerializeToString())

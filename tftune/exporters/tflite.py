@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,14 +19,26 @@ from tftune.builders.transfer_model import TransferModel
 from tftune.data.dataset import Split
 from tftune.data.pipeline import image_batches
 from tftune.errors import ConfigError, ExportError, OutputExistsError, check_choice
-from tftune.exporters.certificate import certify
+from tftune.exporters.certificate import Budget, certify
+from tftune.exporters.litert import run_images
+from tftune.exporters.tflite_contents import inspect_tflite, prove_integer
+from tftune.exporters.tflite_metadata import LABELS_FILE, attach, describe_image_classifier
 from tftune.results.export import Certificate, Export
 
-QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
-# Float32 differs only in the order of sums and float16 by rounded weights. With 8 bits a single
-# borderline image may change its answer, so any difference is allowed and the accuracy is reported.
-_TOLERANCES = {"none": 1e-4, "float16": 2e-2, "dynamic": 1.0, "int8": 1.0}
-_CALIBRATION_IMAGES = 100
+FORMS = ("none", "float16", "dynamic", "int8")
+QUANTIZATIONS = (*FORMS, "auto")
+# Float32 differs from Keras only in the order of sums, float16 by rounded weights. With 8 bits a
+# borderline image may change its answer, so only the accuracy is bounded.
+_TOLERANCES = {"none": 1e-4, "float16": 2e-2, "dynamic": None, "int8": None}
+_CALIBRATION_IMAGES = 200
+
+
+@dataclass(frozen=True)
+class _Written:
+    """One form of the model, as it was put on disk."""
+
+    size_bytes: int
+    certificate: Certificate | None
 
 
 def export_tflite(
@@ -33,56 +47,175 @@ def export_tflite(
     quantize: str = "none",
     verify: Split | None = None,
     calibration: Split | None = None,
+    max_drop: float = 0.02,
+    allow_drop: bool = False,
     overwrite: bool = False,
 ) -> Export:
-    """Write a .tflite file and compare it with the Keras model in LiteRT.
+    """Write a .tflite file with metadata and labels inside, and compare it with Keras in LiteRT.
 
     Input: one image, shape (1, height, width, 3), RGB in [0, 255], already of the model's size;
     float32, or uint8 with "int8". Output: probabilities, shape (1, num_classes), of the same type.
+    MediaPipe's ImageClassifier loads the file as it is.
 
     Args:
         model: what to export.
         path: a file name that ends in ".tflite".
         quantize: "none" keeps float32; "float16" and "dynamic" (8-bit weights) shrink the weights;
-            "int8" makes weights and arithmetic 8-bit.
+            "int8" makes weights and arithmetic 8-bit, which is checked on the file; "auto" takes
+            the smallest form that stays within `max_drop`, and needs `verify`.
         verify: held-out examples to compare the export with the Keras model on.
-        calibration: real images that set the ranges of "int8"; `verify` by default.
+        calibration: real training images that set the ranges of "int8"; `verify` by default.
+        max_drop: the largest loss of accuracy on `verify`, in [0, 1].
+        allow_drop: write an export past its budget all the same; its certificate says so.
         overwrite: replace an existing file.
 
     Returns:
         What was written, with its certificate.
 
     Raises:
-        ConfigError: if the name, `quantize` or the calibration data is missing or wrong.
+        ConfigError: if the name, `quantize` or the data it needs is missing or wrong.
         OutputExistsError: if the file exists and `overwrite` is False.
-        ExportError: if the model cannot be converted or the file does not give its answers; nothing
-            is left behind then.
+        ExportError: if the model cannot be converted, an "int8" file is not all integer, or the
+            file does not give the model's answers; nothing is left behind then.
     """
     check_choice("quantize", quantize, QUANTIZATIONS)
     target = Path(path)
+    images = calibration if calibration is not None else verify
+    _check_request(target, quantize, verify, images, overwrite)
+    if quantize == "auto":
+        return _smallest(model, target, verify, images, max_drop)
+    written = _write(model, target, quantize, verify, images, max_drop, allow_drop)
+    return _export(model, target, quantize, written)
+
+
+def _check_request(
+    target: Path, quantize: str, verify: Split | None, images: Split | None, overwrite: bool
+) -> None:
     if target.suffix != ".tflite":
-        raise ConfigError(f"`path` must end in '.tflite'. Received: {str(path)!r}.")
+        raise ConfigError(f"`path` must end in '.tflite'. Received: {str(target)!r}.")
     if target.exists() and not overwrite:
         raise OutputExistsError(
-            f"{str(path)!r} exists. Choose another name, or overwrite it (--overwrite)."
+            f"{str(target)!r} exists. Choose another name, or overwrite it (--overwrite)."
         )
-    images = calibration if calibration is not None else verify
+    if quantize == "auto" and verify is None:
+        raise ConfigError("`quantize='auto'` needs held-out images: give `verify=data.validation`.")
     if quantize == "int8" and images is None:
         raise ConfigError("`quantize='int8'` needs real images: give `calibration=data.train`.")
+
+
+def _smallest(
+    model: TransferModel, target: Path, verify: Split | None, images: Split | None, max_drop: float
+) -> Export:
+    """Try every form beside the target and keep the smallest that is good enough."""
+    candidates: list[dict[str, Any]] = []
+    fitting: list[tuple[int, str]] = []
+    with tempfile.TemporaryDirectory(dir=_made(target.parent), prefix=f".{target.stem}-") as folder:
+        for form in FORMS:
+            row: dict[str, Any] = {"quantize": form, "size_bytes": 0, "accuracy": None}
+            row |= {"drop": None, "outcome": "kept out: "}
+            candidates.append(row)
+            try:
+                file = Path(folder) / f"{form}.tflite"
+                written = _write(model, file, form, verify, images, max_drop, allow_drop=True)
+            except ExportError as error:
+                row["outcome"] += str(error)
+                continue
+            assert written.certificate is not None
+            row["size_bytes"] = written.size_bytes
+            row["accuracy"] = written.certificate.accuracy_after.value
+            row["drop"] = -written.certificate.accuracy_drop
+            if written.certificate.passed:
+                row["outcome"] = "within budget"
+                fitting.append((written.size_bytes, form))
+            else:
+                row["outcome"] += "; ".join(written.certificate.problems)
+        if not fitting:
+            raise ExportError(
+                f"No form stays within a drop of {max_drop}: "
+                + "; ".join(f"{row['quantize']}: {row['outcome']}" for row in candidates)
+            )
+        chosen = min(fitting)[1]
+        next(row for row in candidates if row["quantize"] == chosen)["outcome"] = "chosen"
+        with replaced_file(target) as temporary:
+            temporary.write_bytes((Path(folder) / f"{chosen}.tflite").read_bytes())
+    # Checked again at its final place, so that the certificate is of the file that is there.
+    written = _certified(model, target, chosen, verify, images, Budget(None, max_drop, True))
+    _write_certificate(target, written.certificate)
+    return _export(model, target, chosen, written, candidates)
+
+
+def _write(
+    model: TransferModel,
+    target: Path,
+    quantize: str,
+    verify: Split | None,
+    images: Split | None,
+    max_drop: float,
+    allow_drop: bool,
+) -> _Written:
     content = _convert(model, quantize, images)
-    certificate: Certificate | None = None
+    if quantize == "int8":
+        prove_integer(inspect_tflite(content))
+    about = describe_image_classifier(
+        name=target.stem,
+        description=f"{model.preset} for {model.num_classes} classes, made by tftune.",
+        class_names=model.class_names,
+        normalised=quantize != "int8",
+    )
+    content = attach(content, about, {LABELS_FILE: "\n".join(model.class_names)})
+    budget = Budget(_TOLERANCES[quantize], max_drop, allow_drop)
     with replaced_file(target) as temporary:
         temporary.write_bytes(content)
-        if verify is not None:
-            runtime = f"LiteRT {importlib.metadata.version('ai-edge-litert')}"
-            runner = _runner(temporary, model)
-            certificate = certify(model, verify, runner, runtime, _TOLERANCES[quantize])
+        written = _certified(model, temporary, quantize, verify, images, budget)
+    _write_certificate(target, written.certificate)
+    return written
+
+
+def _certified(
+    model: TransferModel,
+    file: Path,
+    quantize: str,
+    verify: Split | None,
+    images: Split | None,
+    budget: Budget,
+) -> _Written:
+    size = file.stat().st_size
+    if verify is None:
+        return _Written(size, None)
+    used = _calibration_record(images) if quantize == "int8" and images is not None else None
+
+    def run(split: Split):
+        return run_images(file, split, model.image_input)
+
+    return _Written(size, certify(model, verify, run, file, budget, used))
+
+
+def _write_certificate(target: Path, certificate: Certificate | None) -> None:
+    place = target.with_name(target.name + ".certificate.json")
     if certificate is not None:
-        write_json(target.with_name(target.name + ".certificate.json"), certificate.to_json())
+        write_json(place, certificate.to_json())
+    else:
+        place.unlink(missing_ok=True)  # one that is left from an earlier file would be a lie
+
+
+def _export(
+    model: TransferModel,
+    target: Path,
+    quantize: str,
+    written: _Written,
+    candidates: list[dict[str, Any]] | None = None,
+) -> Export:
     kind = "uint8" if quantize == "int8" else "float32"
     height, width = model.image_input.image_size
     signature = f"image {kind} (1, {height}, {width}, 3) -> probabilities (1, {model.num_classes})"
-    return Export(str(target), len(content), {"serving_default": signature}, certificate)
+    return Export(
+        path=str(target),
+        size_bytes=written.size_bytes,
+        signatures={"serving_default": signature},
+        certificate=written.certificate,
+        quantize=quantize,
+        candidates=tuple(candidates or ()),
+    )
 
 
 def _convert(model: TransferModel, quantize: str, images: Split | None) -> bytes:
@@ -116,33 +249,22 @@ def _convert(model: TransferModel, quantize: str, images: Split | None) -> bytes
             raise ExportError(f"TensorFlow Lite cannot convert this model: {error}") from error
 
 
+def _calibration_choice(split: Split) -> np.ndarray:
+    return np.random.default_rng(0).permutation(len(split))[:_CALIBRATION_IMAGES]
+
+
 def _calibration_images(model: TransferModel, split: Split) -> Iterator[dict[str, np.ndarray]]:
-    chosen = np.random.default_rng(0).permutation(len(split))[:_CALIBRATION_IMAGES]
-    for pixels in image_batches(split.examples.take(chosen), model.image_input, batch_size=1):
+    chosen = split.examples.take(_calibration_choice(split))
+    for pixels in image_batches(chosen, model.image_input, batch_size=1):
         yield {"image": pixels.numpy()}
 
 
-def _runner(path: Path, model: TransferModel):
-    def run(split: Split) -> np.ndarray:
-        from ai_edge_litert.interpreter import Interpreter
+def _calibration_record(split: Split) -> Mapping[str, Any]:
+    chosen = split.examples.take(_calibration_choice(split))
+    digest = hashlib.sha256("\n".join(chosen.fingerprints).encode()).hexdigest()
+    return {"split": split.name, "num_examples": len(chosen), "sha256_of_fingerprints": digest}
 
-        interpreter = Interpreter(model_path=str(path), num_threads=os.cpu_count())
-        interpreter.allocate_tensors()
-        source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-        rows = []
-        for pixels in image_batches(split.examples, model.image_input, batch_size=1):
-            image = pixels.numpy()
-            if source["dtype"] == np.uint8:
-                # The quantized input's scale is 1 and its zero point 0 when ranges span 0-255.
-                scale, zero = source["quantization"]
-                image = np.clip(np.round(image / scale + zero), 0, 255).astype(np.uint8)
-            interpreter.set_tensor(source["index"], image)
-            interpreter.invoke()
-            row = interpreter.get_tensor(sink["index"])[0].astype(np.float64)
-            if sink["dtype"] == np.uint8:
-                scale, zero = sink["quantization"]
-                row = (row - zero) * scale
-            rows.append(row)
-        return np.stack(rows)
 
-    return run
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,71 @@
+"""Runs an exported SavedModel as a server would: plain TensorFlow, no tftune, no keras.
+
+A program of its own, started with one argument: a JSON file with `folder` (the version folder),
+`files` (encoded images), `batch_size` and `output` (where to write the answers, .npz). It writes
+`probabilities` and `repeated`, each of shape (num_examples, num_classes), and `latency_ms`.
+"""
+
+import importlib.machinery
+import json
+import statistics
+import sys
+import time
+
+
+class _Absent:
+    """Makes keras and tftune unimportable, as on a machine that has neither.
+
+    TensorFlow asks where keras lies without importing it, so only the import itself fails.
+    """
+
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("keras", "tf_keras", "tftune"):
+            spec = importlib.machinery.ModuleSpec(name, None, origin="/absent/__init__.py")
+            spec.loader = self  # type: ignore[assignment]
+            return spec
+        return None
+
+    def create_module(self, spec):
+        raise ImportError(f"{spec.name} is kept out of this process")
+
+    def exec_module(self, module):
+        raise ImportError(f"{module.__name__} is kept out of this process")
+
+
+def main() -> None:
+    """Answer every file twice through the `serving_default` signature."""
+    # The folder of this file comes first there; its neighbours must not be found as modules.
+    sys.path.pop(0)
+    sys.meta_path.insert(0, _Absent())
+    import numpy as np
+    import tensorflow as tf
+
+    with open(sys.argv[1], encoding="utf-8") as stream:
+        request = json.load(stream)
+    # Kept in a variable of its own: a signature does not keep the model it belongs to alive.
+    loaded = tf.saved_model.load(request["folder"])
+    signature = loaded.signatures["serving_default"]
+    files, size = request["files"], request["batch_size"]
+    runs: list = [[], []]
+    seconds = []
+    for start in range(0, len(files), size):
+        encoded = []
+        for name in files[start : start + size]:
+            with open(name, "rb") as stream:
+                encoded.append(stream.read())
+        for run in runs:
+            started = time.perf_counter()
+            run.append(signature(image_bytes=tf.constant(encoded))["probabilities"].numpy())
+            seconds.append((time.perf_counter() - started) / len(encoded))
+    # The first run of a batch traces and allocates; it would not be typical of a server.
+    steady = seconds[1:] or seconds
+    np.savez(
+        request["output"],
+        probabilities=np.concatenate(runs[0]),
+        repeated=np.concatenate(runs[1]),
+        latency_ms=1000 * statistics.median(steady),
+    )
+
+
+if __name__ == "__main__":
+    main()
