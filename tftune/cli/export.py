@@ -30,6 +30,10 @@ def command(
     allow_drop: Annotated[
         bool, typer.Option("--allow-drop", help="Write it past its budget all the same.")
     ] = False,
+    bundle: Annotated[
+        bool,
+        typer.Option("--bundle", help="With a SavedModel: warm-up, server settings and clients."),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write MODEL as a SavedModel for TF Serving, or as .tflite for phones."""
@@ -52,5 +56,7 @@ def command(
                 overwrite=overwrite,
             )
     else:
-        export = tftune.export_saved_model(loaded, output, verify=held_out, allow_drop=allow_drop)
+        export = tftune.export_saved_model(
+            loaded, output, verify=held_out, allow_drop=allow_drop, bundle=bundle
+        )
     print(export)

@@ -17,14 +17,17 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tftune.atomic import replaced_folder, write_json
 from tftune.builders.transfer_model import TransferModel
 from tftune.data.dataset import Split
-from tftune.errors import ExportError
+from tftune.errors import ConfigError, ExportError
 from tftune.exporters import serving_runner
 from tftune.exporters.certificate import Answers, Budget, certify
+from tftune.exporters.serving_bundle import write_bundle
 from tftune.exporters.signatures import CLASSIFY, describe, image_signatures
+from tftune.exporters.warm_up import check_serving_api, write_warm_up
 from tftune.results.export import Certificate, Export
 
 # The graph is the same; what may differ is the order of float32 sums inside a convolution.
 _TOLERANCE = 1e-4
+_WARM_UP_IMAGES = 16
 _LABELS_ASSET = "labels.txt"
 _CLASSIFY_METHOD = "tensorflow/serving/classify"
 
@@ -34,6 +37,7 @@ def export_saved_model(
     path: str | os.PathLike[str],
     verify: Split | None = None,
     allow_drop: bool = False,
+    bundle: bool = False,
 ) -> Export:
     """Write the next version of a SavedModel that TF Serving can load.
 
@@ -53,6 +57,8 @@ def export_saved_model(
         path: the model's folder; the version is the next integer inside it.
         verify: held-out examples to compare the export with the Keras model on.
         allow_drop: write an export past its budget all the same; its certificate says so.
+        bundle: also write warm-up requests of images from `verify` into the version, and
+            `<path>.serving/` with the server's settings and clients.
 
     Returns:
         What was written, with its certificate.
@@ -60,10 +66,15 @@ def export_saved_model(
     Raises:
         ExportError: if `path` is a file, the model has no served form, or the export does not give
             the model's answers; nothing is left behind then.
+        ConfigError: if a bundle is asked for without `verify` or tensorflow-serving-api.
     """
     base = Path(path)
     if base.is_file():
         raise ExportError(f"`path` must be a folder. Received a file: {str(path)!r}.")
+    if bundle:
+        check_serving_api()
+        if verify is None or not len(verify):
+            raise ConfigError("`bundle` needs real images to warm up with: give `verify`.")
     endpoints = image_signatures(model)
     target = base / str(next_version(base))
     certificate: Certificate | None = None
@@ -77,6 +88,11 @@ def export_saved_model(
         (folder / "assets.extra").mkdir()
         labels = "\n".join(model.class_names) + "\n"
         (folder / "assets.extra" / _LABELS_ASSET).write_text(labels, encoding="utf-8")
+        if bundle and verify is not None:
+            chosen = range(min(len(verify), _WARM_UP_IMAGES))
+            background = model.image_input.background
+            images = [verify.examples.encoded(index, background) for index in chosen]
+            write_warm_up(folder, base.name, images)
         if verify is not None:
             budget = Budget(_TOLERANCE, max_drop=0.0, allow_drop=allow_drop)
             certificate = certify(
@@ -88,8 +104,9 @@ def export_saved_model(
             )
     if certificate is not None:
         write_json(base / f"{target.name}.certificate.json", certificate.to_json())
+    notes = [f"Settings and clients: {write_bundle(base, base.name)}/"] if bundle else []
     size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
-    return Export(str(target), size, describe(endpoints), certificate)
+    return Export(str(target), size, describe(endpoints), certificate, notes=notes)
 
 
 def next_version(base: Path) -> int:
