@@ -46,6 +46,14 @@ class OutputExistsError(TftuneError, FileExistsError):
     """The place to write to is taken and overwriting was not asked for."""
 
 
+class CacheError(TftuneError, OSError):
+    """The activation cache cannot be read or cannot hold what is to be stored."""
+
+
+class CacheFullError(CacheError):
+    """The disk, or the cache's size budget, has no room for what is to be stored."""
+
+
 def did_you_mean(received: str, choices: Iterable[str]) -> str:
     """Suggest the closest valid value.
 

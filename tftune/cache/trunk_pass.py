@@ -2,51 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
+import itertools
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from tftune.cache.store import ActivationStore
+from tftune.cache.activations import Activations, PassReport
+from tftune.cache.engines import EngineChoice, RunnableTrunk, choose_engine, engine_for
+from tftune.cache.keys import DTYPES
+from tftune.cache.store import ActivationStore, Rows
 from tftune.config import ImageInput
-from tftune.data.examples import Examples
 from tftune.data.pipeline import image_batches
+from tftune.errors import check_choice
 
 Progress = Callable[[int, int], None]
 """Called with (examples done, examples in all)."""
 
+Batches = Callable[[Any, int], Iterable[Any]]
+"""Called with (examples, batch size); gives inputs of the trunk, in the examples' order."""
 
-class FrozenTrunk(Protocol):
+
+class FrozenTrunk(RunnableTrunk, Protocol):
     """What a trunk must offer to be cached."""
 
     @property
-    def keras_model(self) -> keras.Model:
-        """From pixels to the boundary."""
+    def boundary(self) -> str:
+        """Name of the layer whose output the boundary is."""
 
     @property
     def image_input(self) -> ImageInput:
         """The resize contract."""
 
     @property
-    def forward(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """`keras_model` in inference mode as one compiled function."""
-
-    @property
     def fingerprint(self) -> str:
         """A digest of everything that decides the activations."""
 
 
+class Identified(Protocol):
+    """Inputs that can be told apart by content."""
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """A digest of each example's content."""
+
+    def take(self, indices: np.ndarray) -> Any:
+        """Return the chosen examples, in the order given."""
+
+    def __len__(self) -> int: ...
+
+
 def boundary_activations(
     trunk: FrozenTrunk,
-    examples: Examples,
+    examples: Identified,
     dtype: str = "float32",
     batch_size: int = 32,
     store: ActivationStore | None = None,
     on_progress: Progress | None = None,
-) -> np.ndarray:
-    """Return the trunk's output on every example, from the cache when it is there.
+    *,
+    view: str = "",
+    batches: Batches | None = None,
+    engine: str = "auto",
+) -> Activations:
+    """Return the trunk's output on every example; what is not in the cache is computed.
+
+    Rows are addressed by the trunk, the dtype, the view and the example's own content, so subsets,
+    other orders and other runs find them. They are written while the pass runs: after a kill the
+    next call computes only what is missing.
 
     Args:
         trunk: the frozen part of a network.
@@ -54,27 +79,101 @@ def boundary_activations(
         dtype: how activations are stored, "float32" or "float16".
         batch_size: examples a step of the pass.
         store: the cache; the default one if None.
-        on_progress: told how far the pass is.
+        on_progress: told how far the pass is; not called when nothing needs to be computed.
+        view: what decides a random augmentation (policy, seed, number of the view), or "" for none.
+        batches: reads the inputs; images by the trunk's resize contract if None. It is called with
+            those examples that are missing, so a random augmentation must depend on `view` and an
+            example's content, not on its position.
+        engine: "auto", "tensorflow" or "litert"; see `engine_for`.
 
     Returns:
-        Memory-mapped, shape (num_examples, *boundary shape), of `dtype`, in the examples' order.
+        Shape (num_examples, *boundary shape), of `dtype`, in the examples' order. Its `report` says
+        what was computed and with which engine.
+
+    Raises:
+        CacheFullError: if the disk or the budget has no room; finished shards stay.
+        CacheError: if the cache cannot be written to, or `dtype` is too small for the values.
+        ConfigError: if `dtype` or `engine` is another one.
+    """
+    started = time.perf_counter()
+    check_choice("dtype", dtype, DTYPES)
+    store = store or ActivationStore()
+    fingerprints = examples.fingerprints
+    row_shape = tuple(trunk.keras_model.output_shape[1:])
+    rows = store.open(trunk.fingerprint, dtype, view, _about(trunk))
+    missing = rows.missing(fingerprints)
+    name = reason = ""
+    if len(missing):
+        store.make_room(len(missing) * required_bytes(trunk, 1, dtype))
+        if batches is None:
+            inputs = image_batches(examples.take(missing), trunk.image_input, batch_size)
+        else:
+            inputs = batches(examples.take(missing), batch_size)
+        name, reason = _run(trunk, inputs, rows, fingerprints, missing, on_progress, engine)
+    report = PassReport(
+        engine=name,
+        reason=reason,
+        computed=len(missing),
+        reused=len(fingerprints) - len(missing),
+        seconds=time.perf_counter() - started,
+    )
+    return rows.activations(fingerprints, row_shape, report)
+
+
+def required_bytes(trunk: RunnableTrunk, num_examples: int, dtype: str = "float32") -> int:
+    """Return the bytes that the activations of so many examples take on disk."""
+    shape = trunk.keras_model.output_shape[1:]
+    return num_examples * math.prod(side or 1 for side in shape) * np.dtype(dtype).itemsize
+
+
+def planned_engine(
+    trunk: FrozenTrunk,
+    examples: Identified,
+    dtype: str = "float32",
+    store: ActivationStore | None = None,
+) -> tuple[EngineChoice, int]:
+    """Say what a pass would run the trunk with, and on how many examples.
+
+    Returns:
+        The choice, and the number of examples that are not in the cache.
     """
     store = store or ActivationStore()
-    path = store.path(trunk.fingerprint, examples.fingerprints, dtype)
-    found = store.read(path)
-    if found is not None and len(found) == len(examples):
-        return found
-    batches = _run(trunk, examples, batch_size, on_progress)
-    shape = (len(examples), *trunk.keras_model.output_shape[1:])
-    return store.write(path, shape, dtype, batches)  # type: ignore[arg-type]
+    rows = store.open(trunk.fingerprint, dtype)
+    count = len(rows.missing(examples.fingerprints))
+    return choose_engine(trunk, count, store.trunk_folder(trunk.fingerprint)), count
 
 
 def _run(
-    trunk: FrozenTrunk, examples: Examples, batch_size: int, on_progress: Progress | None
-) -> Iterator[np.ndarray]:
-    done = 0
-    for pixels in image_batches(examples, trunk.image_input, batch_size):
-        yield trunk.forward(pixels).numpy()
-        done += len(pixels)
-        if on_progress:
-            on_progress(done, len(examples))
+    trunk: FrozenTrunk,
+    inputs: Iterable[Any],
+    rows: Rows,
+    fingerprints: tuple[str, ...],
+    missing: np.ndarray,
+    on_progress: Progress | None,
+    asked: str,
+) -> tuple[str, str]:
+    counts = Counter(fingerprints)
+    total = len(fingerprints)
+    computed = [fingerprints[position] for position in missing]
+    done = total - sum(counts[fingerprint] for fingerprint in computed)
+    place = 0
+    iterator = iter(inputs)
+    first = next(iterator)
+    engine = engine_for(trunk, first, len(missing), rows.folder.parent, asked)
+    with rows.writer() as writer:
+        for batch in itertools.chain([first], iterator):
+            outputs = engine(batch)
+            own = computed[place : place + len(outputs)]
+            writer.add(outputs, own)
+            place += len(outputs)
+            done += sum(counts[fingerprint] for fingerprint in own)
+            if on_progress:
+                on_progress(done, total)
+    return engine.name, engine.reason
+
+
+def _about(trunk: FrozenTrunk) -> dict[str, Any]:
+    shape = "x".join(str(side) for side in trunk.keras_model.output_shape[1:])
+    size = "x".join(str(side) for side in trunk.image_input.image_size)
+    backbone = getattr(trunk, "backbone", "")
+    return {"backbone": backbone, "boundary": trunk.boundary, "shape": shape, "image_size": size}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import typer
 import typer.core
 
 from tftune.errors import TftuneError
+from tftune.native_output import captured_stderr
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -44,7 +44,7 @@ def import_tensorflow_quietly() -> None:
     fails they are printed, since they may say why.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _captured_stderr() as text:
+    with captured_stderr() as text:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
@@ -55,29 +55,5 @@ def import_tensorflow_quietly() -> None:
 @contextlib.contextmanager
 def native_output_hidden() -> Iterator[None]:
     """Hide what TensorFlow's converter prints from C++; show it if the block raises."""
-    with _captured_stderr():
+    with captured_stderr():
         yield
-
-
-@contextlib.contextmanager
-def _captured_stderr() -> Iterator[Callable[[], str]]:
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile(mode="w+b") as sink:
-
-        def text() -> str:
-            sink.seek(0)
-            return sink.read().decode(errors="replace")
-
-        collected: list[str] = []
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield lambda: collected[0]
-        except BaseException:
-            os.dup2(saved, 2)
-            sys.stderr.write(text())
-            raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            collected.append(text())

@@ -69,7 +69,7 @@ def run_phase(
     record = PhaseRecord()
     model.set_trainable(phase.unfreeze)
     boundary = model.boundary_below(phase.unfreeze) if plan.cache == "disk" else None
-    activations: dict[str, np.ndarray] = {}
+    activations: dict[str, Any] = {}
     started = time.perf_counter()
     if boundary is None:
         top = model.logits_model
