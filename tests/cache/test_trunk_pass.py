@@ -7,7 +7,7 @@ from tftune.cache import shards as shards_module
 from tftune.cache.activations import Activations
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
-from tftune.data.dataset import ImageFiles
+from tftune.data.image_files import ImageFiles
 from tftune.data.pipeline import image_batches
 from tftune.errors import CacheError, CacheFullError, ConfigError
 
