@@ -21,7 +21,11 @@ PUBLIC_NAMES = [
     "export_tflite",
     "fine_tune",
     "load",
+    "load_image_arrays",
     "load_image_folder",
+    "load_image_table",
+    "load_tf_dataset",
+    "load_tfds",
     "plan",
 ]
 

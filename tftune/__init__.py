@@ -25,7 +25,11 @@ _HOMES = {
     "export_tflite": "tftune.exporters.tflite",
     "fine_tune": "tftune.training.fine_tune",
     "load": "tftune.builders.transfer_model",
+    "load_image_arrays": "tftune.data.image_arrays",
     "load_image_folder": "tftune.data.image_folder",
+    "load_image_table": "tftune.data.image_table",
+    "load_tf_dataset": "tftune.data.tf_dataset",
+    "load_tfds": "tftune.data.tfds",
     "plan": "tftune.training.plan",
 }
 
@@ -36,7 +40,11 @@ if TYPE_CHECKING:
     from tftune.builders.transfer_model import TransferModel, load
     from tftune.config import Phase, Plan
     from tftune.data.dataset import Dataset, Split
+    from tftune.data.image_arrays import load_image_arrays
     from tftune.data.image_folder import load_image_folder
+    from tftune.data.image_table import load_image_table
+    from tftune.data.tf_dataset import load_tf_dataset
+    from tftune.data.tfds import load_tfds
     from tftune.errors import TftuneError
     from tftune.evaluation.evaluate import evaluate
     from tftune.exporters.saved_model import export_saved_model

@@ -1,6 +1,7 @@
 """A folder of class folders becomes a Dataset, or a sentence says why not."""
 
 import shutil
+import unicodedata
 
 import numpy as np
 import pytest
@@ -99,3 +100,74 @@ def test_batches_hold_the_files_pixels_resized_as_the_contract_says(stripes):
     expected = tf.image.resize(pixels, (20, 30), method="bilinear", antialias=True)
     received = np.concatenate(list(image_batches(stripes.test.examples, ImageInput((20, 30)), 2)))
     np.testing.assert_array_equal(received, expected)
+
+
+@pytest.mark.parametrize("words", [("train", "val", "test"), ("Training", "valid", "testing")])
+def test_a_folder_that_is_already_split_stays_so(stripes_folder, tmp_path, words):
+    for word, count in zip(words, (4, 2, 2), strict=True):
+        for source in stripes_folder.iterdir():
+            (tmp_path / word / source.name).mkdir(parents=True)
+            for index in range(count):
+                shutil.copy(source / f"{index:02d}.png", tmp_path / word / source.name)
+    data = load_image_folder(tmp_path)
+    assert data.class_names == ("diagonal", "horizontal", "vertical")
+    assert [len(split) for split in data.splits.values()] == [12, 6, 6]
+    assert f"/{words[1]}/" in data.validation.examples.paths[0]
+
+
+def test_a_missing_split_is_taken_out_of_train(stripes_folder, tmp_path):
+    shutil.copytree(stripes_folder, tmp_path / "train")
+    shutil.copytree(stripes_folder, tmp_path / "test")
+    data = load_image_folder(tmp_path)
+    assert [len(split) for split in data.splits.values()] == [21, 3, 24]
+    assert any("validation taken out of train" in note for note in data.notes)
+
+
+def test_classes_called_train_and_car_are_classes(stripes_folder, tmp_path):
+    shutil.copytree(stripes_folder / "vertical", tmp_path / "train")
+    shutil.copytree(stripes_folder / "vertical", tmp_path / "car")
+    assert load_image_folder(tmp_path).class_names == ("car", "train")
+
+
+def test_content_counts_and_not_the_name(folder):
+    (folder / "vertical" / "00.png").rename(folder / "vertical" / "00")
+    (folder / "vertical" / "01.png").rename(folder / "vertical" / "01.jpg")
+    data = load_image_folder(folder)
+    assert sum(len(split) for split in data.splits.values()) == 24
+    assert any("2 file(s) are of another format than their name" in note for note in data.notes)
+
+
+def test_system_files_are_ignored(folder):
+    for name in ("Thumbs.db", "desktop.ini", "._00.png"):
+        (folder / "vertical" / name).write_bytes(b"\0\5\26\7")
+    shutil.copytree(folder / "vertical", folder / "__MACOSX")
+    data = load_image_folder(folder)
+    assert (data.num_classes, data.notes) == (3, ())
+
+
+def test_skipping_lists_every_file_left_out(folder):
+    (folder / "vertical" / "00.png").write_bytes(b"")
+    (folder / "vertical" / "01.png").write_bytes(b"text")
+    with pytest.raises(DataError, match=r"2 of 24 .*00\.png.*01\.png.*on_bad"):
+        load_image_folder(folder)
+    data = load_image_folder(folder, on_bad="skip")
+    assert [path.split("'")[1][-6:] for path in data.skipped] == ["00.png", "01.png"]
+    assert "is empty (0 bytes)" in str(data)
+
+
+def test_splits_do_not_depend_on_how_accents_are_stored(stripes_folder, tmp_path):
+    """Some file systems store "é" as one character, some as two."""
+    splits = []
+    for form in ("NFC", "NFD"):
+        root = tmp_path / form
+        for name in ("é", "f"):
+            source = unicodedata.normalize(form, name)
+            (root / source).mkdir(parents=True)
+            for index in range(8):
+                target = unicodedata.normalize(form, f"{'é' if index % 2 else 'f'}{index}.png")
+                shutil.copy(
+                    stripes_folder / "vertical" / f"{index:02d}.png", root / source / target
+                )
+        splits.append(load_image_folder(root))
+    assert splits[0].class_names == splits[1].class_names
+    assert splits[0].fingerprint == splits[1].fingerprint

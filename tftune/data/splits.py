@@ -144,7 +144,7 @@ def grouped_split(
 
     References:
         Sechidis et al. 2011, https://doi.org/10.1007/978-3-642-23808-6_10, whose order this
-        follows; scikit-learn's StratifiedGroupKFold, whose measure it uses.
+        follows with a chi-squared measure.
     """
     check_shares(validation_share, test_share)
     shares = {
@@ -162,11 +162,13 @@ def grouped_split(
     weight = (counts / totals).max(axis=1) if len(names) else np.zeros(0)
     order = np.lexsort((np.random.default_rng(seed).permutation(len(names)), -weight))
     wanted = np.array([shares[name] for name in open_splits])[:, np.newaxis] * totals
+    wanted = np.maximum(wanted, 1e-3)  # a vanishing share is no reason to divide by zero
     held = np.zeros_like(wanted)
     assigned = np.zeros(len(names), int)
     for group in order:
-        before = ((held - wanted) ** 2 / totals**2).sum(axis=1)
-        after = ((held + counts[group] - wanted) ** 2 / totals**2).sum(axis=1)
+        # Chi-squared distances, so that splits fill up in step whatever their sizes.
+        before = ((held - wanted) ** 2 / wanted).sum(axis=1)
+        after = ((held + counts[group] - wanted) ** 2 / wanted).sum(axis=1)
         choice = int(np.argmin(np.round(after - before, 12)))
         missing = (
             (counts[group] > 0) & (held[0] == 0) & (held.sum(axis=0) + counts[group] == totals)
