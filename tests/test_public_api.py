@@ -15,7 +15,9 @@ PUBLIC_NAMES = [
     "TftuneError",
     "TrainingRun",
     "TransferModel",
+    "benchmark_tflite",
     "build_image_classifier",
+    "diagnose",
     "evaluate",
     "export_saved_model",
     "export_tflite",
@@ -27,6 +29,7 @@ PUBLIC_NAMES = [
     "load_tf_dataset",
     "load_tfds",
     "plan",
+    "verify_export",
 ]
 
 

@@ -19,7 +19,9 @@ _HOMES = {
     "TftuneError": "tftune.errors",
     "TrainingRun": "tftune.results.training_run",
     "TransferModel": "tftune.builders.transfer_model",
+    "benchmark_tflite": "tftune.exporters.runtime_benchmark",
     "build_image_classifier": "tftune.builders.image_classifier",
+    "diagnose": "tftune.exporters.doctor",
     "evaluate": "tftune.evaluation.evaluate",
     "export_saved_model": "tftune.exporters.saved_model",
     "export_tflite": "tftune.exporters.tflite",
@@ -31,6 +33,7 @@ _HOMES = {
     "load_tf_dataset": "tftune.data.tf_dataset",
     "load_tfds": "tftune.data.tfds",
     "plan": "tftune.training.plan",
+    "verify_export": "tftune.exporters.verify",
 }
 
 __all__ = sorted(_HOMES)
@@ -47,8 +50,11 @@ if TYPE_CHECKING:
     from tftune.data.tfds import load_tfds
     from tftune.errors import TftuneError
     from tftune.evaluation.evaluate import evaluate
+    from tftune.exporters.doctor import diagnose
+    from tftune.exporters.runtime_benchmark import benchmark_tflite
     from tftune.exporters.saved_model import export_saved_model
     from tftune.exporters.tflite import export_tflite
+    from tftune.exporters.verify import verify_export
     from tftune.results.evaluation import Evaluation
     from tftune.results.export import Export
     from tftune.results.training_run import TrainingRun

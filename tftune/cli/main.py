@@ -8,7 +8,18 @@ from collections.abc import Sequence
 import typer
 
 import tftune
-from tftune.cli import backbones, console, demo, doctor, evaluate, export, predict, train
+from tftune.cli import (
+    backbones,
+    benchmark,
+    console,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    predict,
+    train,
+    verify,
+)
 
 app = typer.Typer(
     name="tftune",
@@ -42,7 +53,9 @@ app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)
 app.command("export")(export.command)
+app.command("verify")(verify.command)
 app.command("doctor")(doctor.command)
+app.command("benchmark")(benchmark.command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

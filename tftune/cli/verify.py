@@ -1,0 +1,48 @@
+"""`tftune verify`: does an export still give the right answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tftune.cli import console
+from tftune.cli.arguments import Json, Seed
+from tftune.errors import check_choice
+
+
+def command(
+    export: Annotated[
+        Path, typer.Argument(help="A .tflite file, or a SavedModel's folder (highest version).")
+    ],
+    data: Annotated[Path, typer.Option(help="A folder with one folder of images a class.")],
+    model: Annotated[
+        Path | None, typer.Option(help="A .keras file or run directory to compare with.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="'train', 'validation' or 'test' of FOLDER, or 'all'.")
+    ] = "test",
+    resize: Annotated[
+        str, typer.Option(help="How images reach a .tflite file's size when there is no --model.")
+    ] = "bilinear",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Run EXPORT in its real runtime on labelled images. Exit code 1 if it fails."""
+    check_choice("split", split, ("train", "validation", "test", "all"))
+    console.import_tensorflow_quietly()
+    import tftune
+    from tftune.exporters.verify import verify_export
+
+    if split == "all":
+        chosen = tftune.load_image_folder(data, validation_share=0, test_share=0).train
+    else:
+        chosen = tftune.load_image_folder(data, seed=seed).splits[split]
+    loaded = tftune.load(model) if model else None
+    with console.native_output_hidden():
+        verification = verify_export(export, chosen, loaded, resize)
+    print(json.dumps(verification.to_json(), indent=2) if as_json else verification)
+    if not verification.passed:
+        raise typer.Exit(1)
