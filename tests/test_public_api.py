@@ -6,6 +6,7 @@ import sys
 import tftune
 
 PUBLIC_NAMES = [
+    "AuditReport",
     "Dataset",
     "Evaluation",
     "Export",
@@ -15,6 +16,7 @@ PUBLIC_NAMES = [
     "TftuneError",
     "TrainingRun",
     "TransferModel",
+    "audit",
     "benchmark_tflite",
     "build_image_classifier",
     "diagnose",

@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 # Public names and the modules that define them; imported on first use, so that `import tftune`
 # does not wait for TensorFlow.
 _HOMES = {
+    "AuditReport": "tftune.results.audit",
     "Dataset": "tftune.data.dataset",
     "Evaluation": "tftune.results.evaluation",
     "Export": "tftune.results.export",
@@ -19,6 +20,7 @@ _HOMES = {
     "TftuneError": "tftune.errors",
     "TrainingRun": "tftune.results.training_run",
     "TransferModel": "tftune.builders.transfer_model",
+    "audit": "tftune.evaluation.audit",
     "benchmark_tflite": "tftune.exporters.runtime_benchmark",
     "build_image_classifier": "tftune.builders.image_classifier",
     "diagnose": "tftune.exporters.doctor",
@@ -49,12 +51,14 @@ if TYPE_CHECKING:
     from tftune.data.tf_dataset import load_tf_dataset
     from tftune.data.tfds import load_tfds
     from tftune.errors import TftuneError
+    from tftune.evaluation.audit import audit
     from tftune.evaluation.evaluate import evaluate
     from tftune.exporters.doctor import diagnose
     from tftune.exporters.runtime_benchmark import benchmark_tflite
     from tftune.exporters.saved_model import export_saved_model
     from tftune.exporters.tflite import export_tflite
     from tftune.exporters.verify import verify_export
+    from tftune.results.audit import AuditReport
     from tftune.results.evaluation import Evaluation
     from tftune.results.export import Export
     from tftune.results.training_run import TrainingRun

@@ -9,6 +9,7 @@ import typer
 
 import tftune
 from tftune.cli import (
+    audit,
     backbones,
     benchmark,
     console,
@@ -49,6 +50,7 @@ def _options(
 
 app.command("demo")(demo.command)
 app.command("backbones")(backbones.command)
+app.command("audit")(audit.command)
 app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from tftune.data.image_files import ImageFiles as ImageFiles
 from tftune.data.targets import DEFAULT_TARGET, Target
 from tftune.display import Displayed, Table
 from tftune.errors import DataError
+from tftune.results.audit import Issue, distinct
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +163,53 @@ class Dataset(Displayed):
         for split in self.splits.values():
             digest.update(split.fingerprint.encode())
         return digest.hexdigest()
+
+    def drop(self, issues: Iterable[Issue]) -> Dataset:
+        """Return a dataset without the examples that an audit found fault with.
+
+        Of copies within a split the first stays. Of copies in several splits those of the test
+        split stay, or else those of validation, so that what figures are measured on does not
+        change. Of identical images with different labels none stays, since nothing says which
+        label is right. Unreadable files, dark and odd images, outliers and likely label errors go.
+
+        Args:
+            issues: what to act on, such as `report.issues` or `report.of_kind("leakage")`.
+
+        Returns:
+            A new Dataset; a note says how many examples were dropped.
+
+        Raises:
+            DataError: if the issues are about other data, or nothing would be left to train on.
+        """
+        doomed = distinct(issue.drop for issue in issues)
+        if not doomed:
+            return self
+        kept: dict[str, Split] = {}
+        for name, split in self.splits.items():
+            indices = [example.index for example in doomed if example.split == name]
+            paths = {e.index: e.path for e in doomed if e.split == name and e.path}
+            here = getattr(split.examples, "paths", ())
+            if any(not 0 <= index < len(split) for index in indices) or any(
+                index >= len(here) or here[index] != path for index, path in paths.items()
+            ):
+                raise DataError(
+                    "`issues` must come from an audit of this very dataset. Received issues that "
+                    "name other files. Audit this dataset and drop what that report lists."
+                )
+            kept[name] = split.take(np.setdiff1d(np.arange(len(split)), indices))
+        if not len(kept["train"]):
+            raise DataError(
+                "Dropping all these examples would leave nothing to train on. "
+                'Choose fewer, such as `report.of_kind("unreadable", "leakage")`.'
+            )
+        note = f"{len(doomed)} example(s) dropped after an audit."
+        return replace(
+            self,
+            train=kept["train"],
+            validation=kept["validation"],
+            test=kept["test"],
+            notes=(*self.notes, note),
+        )
 
     def sections(self) -> list[str | Table]:
         """Say how many examples each class has in each split."""
