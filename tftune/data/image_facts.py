@@ -35,7 +35,7 @@ class ImageFacts:
         orientation: the EXIF orientation, 1 to 8; 1 is upright.
         mean_color: float32, shape (3,), RGB in [0, 255].
         brightest: the 99th percentile of the thumbnail's luminance, in [0, 255].
-        spread: largest difference within a colour channel of the thumbnail, in [0, 255].
+        spread: largest difference within a colour channel, in [0, 255].
         signature: float32, shape (63,); see `signature_of`.
     """
 
@@ -63,10 +63,11 @@ def read_facts(
     Returns:
         Facts about each image, in order.
     """
-    if isinstance(examples, ImageFiles):
-        look: Callable[[int], ImageFacts] = lambda index: _facts_of_file(examples.paths[index])
-    else:
-        look = functools.partial(_facts_of_pixels, examples)
+    paths = examples.paths if isinstance(examples, ImageFiles) else ()
+
+    def look(index: int) -> ImageFacts:
+        return _facts_of_file(paths[index]) if paths else _facts_of_pixels(examples, index)
+
     facts = []
     # Pillow warns of odd metadata, which is nobody's concern here.
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count() or 2) as pool:
@@ -114,26 +115,25 @@ def _facts_of_file(path: str) -> ImageFacts:
         header = sniff_file(path)
         encoded = Path(path).read_bytes()
         try:
-            small, orientation = _thumbnail(encoded)
+            upright, orientation = _decoded_small(encoded)
         # Pillow's decoders raise whatever a damaged file leads them to. The loader, which tries two
         # decoders and knows deep pixels, has the last word.
         except Exception:
             pixels, _ = decode_and_say_how(encoded, name=f"Image {path!r}")
-            small, orientation = _shrunk(Image.fromarray(pixels)), 1
+            upright, orientation = Image.fromarray(pixels), 1
     except OSError as error:
         return ImageFacts("", f"Image {path!r} cannot be read: {error.strerror or error}.")
     except DataError as error:
         return ImageFacts(fingerprint(encoded), str(error))
-    return _facts(fingerprint(encoded), header.size, orientation, small)
+    return _facts(fingerprint(encoded), header.size, orientation, upright)
 
 
 def _facts_of_pixels(examples: Examples, index: int) -> ImageFacts:
     pixels = examples.pixels(index)
-    small = _shrunk(Image.fromarray(pixels))
-    return _facts(examples.fingerprints[index], pixels.shape[:2], 1, small)
+    return _facts(examples.fingerprints[index], pixels.shape[:2], 1, Image.fromarray(pixels))
 
 
-def _thumbnail(encoded: bytes) -> tuple[Image.Image, int]:
+def _decoded_small(encoded: bytes) -> tuple[Image.Image, int]:
     """Decode at a reduced scale where the format can, which still reads all of the data."""
     with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -146,16 +146,11 @@ def _thumbnail(encoded: bytes) -> tuple[Image.Image, int]:
             clear = upright.convert("RGBA")
             upright = Image.new("RGBA", clear.size, "white")
             upright.alpha_composite(clear)
-        return _shrunk(upright.convert("RGB")), orientation
+        return upright.convert("RGB"), orientation
 
 
-def _shrunk(image: Image.Image) -> Image.Image:
-    return image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=3.0)
-
-
-def _facts(
-    digest: str, size: tuple[int, int], orientation: int, small: Image.Image
-) -> ImageFacts:
+def _facts(digest: str, size: tuple[int, int], orientation: int, image: Image.Image) -> ImageFacts:
+    small = image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=3.0)
     pixels = np.asarray(small, dtype=np.float32)
     luminance = pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     ordered = np.sort(luminance, axis=None)
@@ -165,6 +160,6 @@ def _facts(
         orientation=orientation if orientation in range(1, 9) else 1,
         mean_color=pixels.mean(axis=(0, 1)),
         brightest=float(ordered[-len(ordered) // 100]),
-        spread=float(np.ptp(pixels, axis=(0, 1)).max()),
+        spread=float(max(high - low for low, high in image.getextrema())),  # type: ignore[misc]
         signature=signature_of(luminance),
     )

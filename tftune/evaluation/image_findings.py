@@ -12,7 +12,7 @@ from tftune.results.audit import Example, Issue
 
 _MOST_PRECIOUS = ("test", "validation", "train")
 _DARK_BELOW = 40.0  # of 255: even the brightest hundredth of the picture is nearly black
-_CONSTANT_BELOW = 6.0  # of 255, within each channel
+_CONSTANT_BELOW = 16.0  # of 255, within each channel; leaves room for noise
 _ASPECT_RATIO = 2.5  # longer side over shorter
 _SIZE_FACTOR = 4.0  # side against the median side
 _IMBALANCE = 10.0  # largest class over smallest
