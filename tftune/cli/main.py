@@ -12,6 +12,7 @@ from tftune.cli import (
     audit,
     backbones,
     benchmark,
+    cache,
     console,
     demo,
     doctor,
@@ -58,6 +59,7 @@ app.command("export")(export.command)
 app.command("verify")(verify.command)
 app.command("doctor")(doctor.command)
 app.command("benchmark")(benchmark.command)
+app.add_typer(cache.app, name="cache")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
