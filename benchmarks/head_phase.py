@@ -17,12 +17,10 @@ import time
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
-from PIL import Image
-from sklearn.datasets import load_digits
 
 import tftune
+from benchmarks.digits import digits
 from tftune.cache.store import ActivationStore
 from tftune.data.pipeline import image_batches
 
@@ -36,7 +34,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        data = _digits(Path(folder), arguments.images)
+        data = digits(Path(folder), arguments.images)
         rows = []
         for repeat in range(arguments.repeats):
             sides = [("plain Keras", _plain_keras), ("tftune", _tftune)]
@@ -57,27 +55,6 @@ def main() -> None:
         f"\n{len(data.train)} images, {EPOCHS} epochs, medians of {arguments.repeats}: plain Keras "
         f"{keras_seconds:.1f} s at {keras_accuracy:.3f}, tftune {our_seconds:.1f} s at "
         f"{our_accuracy:.3f}: {keras_seconds / our_seconds:.1f} times as fast"
-    )
-
-
-def _digits(folder: Path, count: int) -> tftune.Dataset:
-    """Write enlarged scans; `count` train, 100 validate, the next 1,000 test."""
-    digits = load_digits()
-    order = np.random.default_rng(0).permutation(len(digits.target))[: count + 1100]
-    for index in order:
-        gray = (digits.images[index] * (255 / 16)).astype(np.uint8)
-        target = folder / str(digits.target[index])
-        target.mkdir(exist_ok=True)
-        enlarged = Image.fromarray(gray).resize((96, 96), Image.Resampling.BICUBIC)
-        enlarged.save(target / f"{index:04d}.png")
-    everything = tftune.load_image_folder(folder, validation_share=0, test_share=0).train
-    place = {int(Path(path).stem): i for i, path in enumerate(everything.examples.paths)}
-    chosen = [place[int(index)] for index in order]
-    return tftune.Dataset(
-        train=everything.take(chosen[:count]),
-        validation=everything.take(chosen[count : count + 100]),
-        test=everything.take(chosen[count + 100 :]),
-        source="digits",
     )
 
 
