@@ -68,8 +68,10 @@ class HeadSpec:
         name: the target it predicts.
         task: "multiclass", "multilabel" or "regression".
         class_names: one per output, in the order of the logits.
-        logits_layer: name of the layer that gives the logits (for regression, the values).
+        logits_layer: name of the layer that gives the logits (for regression, scaled values).
         output_layer: name of the layer that gives probabilities (for regression, the values).
+        offset: for regression, what the logits 0 mean, one a quantity; empty otherwise.
+        scale: for regression, what a step of 1 in the logits means, one a quantity.
     """
 
     name: str
@@ -77,9 +79,12 @@ class HeadSpec:
     class_names: tuple[str, ...]
     logits_layer: str
     output_layer: str
+    offset: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "class_names", tuple(self.class_names))
+        for name in ("class_names", "offset", "scale"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         check_choice("task", self.task, TASKS)
 
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import tftune
-from tftune.builders.transfer_model import Trunk
+from tftune.builders.trunk import Trunk
 from tftune.config import ImageInput
 from tftune.errors import ConfigError, DataError, ModelFileError, OutputExistsError, ShapeError
 

@@ -123,15 +123,15 @@ def test_a_new_model_trains_its_head_alone(model):
 
 def test_unfreezing_trains_the_weights_of_the_stage_but_no_batch_norm(model):
     model.set_trainable(1)
-    trained = {v.path.split("/")[0] for v in model.keras_model.trainable_variables} - {"logits"}
+    trained = {layer.name for layer in model.keras_model.layers if layer.trainable_weights}
     model.set_trainable("none")
     batch_norms = {
         layer.name
         for layer in model.keras_model.layers
         if isinstance(layer, keras.layers.BatchNormalization)
     }
-    assert trained
-    assert trained <= set(model.stages[-1].layers) - batch_norms
+    assert len(trained) > 1
+    assert trained - {"logits"} <= set(model.stages[-1].layers) - batch_norms
 
 
 def test_a_saved_model_loads_in_plain_keras_with_equal_answers(model, pixels, tmp_path):

@@ -222,7 +222,7 @@ def _stage(name: str, below: CutPoint, above: CutPoint, inside: Sequence[keras.O
         output=above,
         layers=tuple(operation.name for operation in inside),
         parameters=sum(_parameters_of(operation) for operation in inside),
-        flops=sum(_flops_of(operation) for operation in inside),
+        flops=sum(operation_flops(operation) for operation in inside),
     )
 
 
@@ -237,8 +237,15 @@ def _parameters_of(operation: keras.Operation) -> int:
     return operation.count_params() if isinstance(operation, keras.layers.Layer) else 0
 
 
-def _flops_of(operation: keras.Operation) -> int:
-    """Count two operations a kernel weight and output position; the rest is negligible."""
+def operation_flops(operation: keras.Operation) -> int:
+    """Count two operations a kernel weight and output position; the rest is negligible.
+
+    Args:
+        operation: a layer or operation of a functional graph.
+
+    Returns:
+        Floating-point operations an example; 0 for what has no kernel.
+    """
     kernels = [
         weight
         for weight in getattr(operation, "weights", [])

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 import os
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from tftune.atomic import replaced_file
-from tftune.builders.stages import Stage, find_stages, unfrozen_stages
-from tftune.config import ImageInput, ModelSpec, Unfreeze
+from tftune.builders.heads import outputs_from_logits, temperature_layer
+from tftune.builders.stages import Stage, find_stages, operation_flops, unfrozen_stages
+from tftune.builders.trunk import Trunk, compiled
+from tftune.config import HeadSpec, ImageInput, ModelSpec, Unfreeze
 from tftune.data.decode import read_image
 from tftune.data.resize import resize_images
 from tftune.display import Displayed, Table
@@ -28,45 +28,16 @@ from tftune.errors import ConfigError, ModelFileError, OutputExistsError, ShapeE
 _SPEC_MEMBER = "tftune.json"
 
 
-@dataclass(frozen=True)
-class Trunk:
-    """The part of a model below a boundary, which stays as it is while the part above trains.
-
-    Attributes:
-        keras_model: from raw pixels to the boundary.
-        boundary: name of the layer whose output the boundary is.
-        image_input: the resize contract.
-        forward: `keras_model` in inference mode as one compiled function.
-    """
-
-    keras_model: keras.Model
-    boundary: str
-    image_input: ImageInput
-    forward: Callable[[tf.Tensor], tf.Tensor]
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """A digest of everything that decides the activations: graph, weights and contract."""
-        digest = hashlib.blake2b(digest_size=16)
-        config = self.keras_model.get_config()
-        config.pop("name", None)
-        # Keras counts names such as "conv2d_94" up in every process: they are no content, the
-        # position of an operation is.
-        operations = self.keras_model.operations
-        positions = {operation.name: f"#{index}" for index, operation in enumerate(operations)}
-        digest.update(json.dumps(_plain(config, positions), sort_keys=True).encode())
-        digest.update(repr((positions[self.boundary], self.image_input)).encode())
-        for weight in self.keras_model.get_weights():
-            digest.update(np.ascontiguousarray(weight).data)
-        return digest.hexdigest()
-
-
 class TransferModel(Displayed):
-    """A backbone with a head for your classes.
+    """A backbone with heads for what you want to know.
+
+    `logits_model` and the top of a `cut` give logits: one tensor for one head, for several a
+    dictionary by logits layer. `class_names`, `task` and `num_classes` are the first head's.
 
     Attributes:
         keras_model: from float32 RGB pixels in [0, 255], shape (batch, height, width, 3), to
-            probabilities, shape (batch, num_classes). A plain `keras.Model`.
+            probabilities (for regression, values), shape (batch, num_classes); for several heads
+            to a dictionary of them by head name. A plain `keras.Model`.
         spec: everything else that is saved with it.
     """
 
@@ -91,6 +62,51 @@ class TransferModel(Displayed):
         return self.spec.task
 
     @property
+    def heads(self) -> tuple[HeadSpec, ...]:
+        """What the model answers, one entry a target."""
+        return self.spec.heads
+
+    @property
+    def temperature(self) -> float | dict[str, float]:
+        """What logits are divided by before they become probabilities; 1 in a new model.
+
+        It is part of the graph, so it is saved and exported. Set a number, or numbers by head
+        name. With one head it reads as a number, otherwise by head; regression has none.
+        """
+        found = self.temperatures
+        one = len(self.heads) == 1 and self.heads[0].task != "regression"
+        return found[self.heads[0].name] if one else found
+
+    @temperature.setter
+    def temperature(self, value: float | Mapping[str, float]) -> None:
+        known = self.temperatures
+        wanted = dict(value) if isinstance(value, Mapping) else dict.fromkeys(known, value)
+        unknown = sorted(set(wanted) - set(known))
+        if unknown or not all(np.isfinite(t) and t > 0 for t in wanted.values()):
+            raise ConfigError(
+                "`temperature` must be a number above 0, or such numbers by head "
+                f"({', '.join(known) or 'this model has no classification head'}). "
+                f"Received: {value!r}."
+            )
+        for head in self.heads:
+            if head.name in wanted:
+                layer = self.keras_model.get_layer(temperature_layer(head))
+                layer.scale = 1.0 / float(wanted[head.name])
+        # Functions traced before hold the old number.
+        self.__dict__.pop("forward", None)
+        self.keras_model.predict_function = self.keras_model.test_function = None
+
+    @property
+    def temperatures(self) -> dict[str, float]:
+        """The temperature of every head that answers with probabilities, by head name."""
+        found = {}
+        for head in self.heads:
+            name = temperature_layer(head)
+            if name is not None:
+                found[head.name] = 1.0 / self.keras_model.get_layer(name).scale
+        return found
+
+    @property
     def preset(self) -> str:
         """The name of the backbone's preset."""
         return self.spec.preset
@@ -105,14 +121,14 @@ class TransferModel(Displayed):
         """From raw pixels to the last feature map, sharing layers with `keras_model`."""
         return keras.Model(
             self.keras_model.input,
-            self.keras_model.get_layer(self.spec.features_layer).output,
+            self._tensor(self.spec.features_layer),
             name=self.preset,
         )
 
     @functools.cached_property
     def head(self) -> keras.Model:
         """From the last feature map to probabilities, sharing layers with `keras_model`."""
-        features = self.keras_model.get_layer(self.spec.features_layer).output
+        features = self._tensor(self.spec.features_layer)
         return keras.Model(features, self.keras_model.output, name="head")
 
     @functools.cached_property
@@ -147,11 +163,10 @@ class TransferModel(Displayed):
             logits. Both share layers with `keras_model`.
         """
         if boundary not in self._cuts:
-            tensor = self.keras_model.get_layer(boundary).output
-            logits = self.keras_model.get_layer(self.spec.logits_layer).output
+            tensor = self._tensor(boundary)
             below = keras.Model(self.keras_model.input, tensor, name="trunk")
-            top = keras.Model(tensor, logits, name="top")
-            trunk = Trunk(below, boundary, self.image_input, _compiled(below))
+            top = keras.Model(tensor, self._logits(), name="top")
+            trunk = Trunk(below, boundary, self.image_input, compiled(below))
             self._cuts[boundary] = (trunk, top)
         # A new Trunk each time: its fingerprint is cached and lower weights may have trained since.
         trunk, top = self._cuts[boundary]
@@ -161,16 +176,15 @@ class TransferModel(Displayed):
     def forward(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """The network in inference mode as one compiled function, traced once.
 
-        It takes float32 pixels of the model's own size and gives probabilities. Weights that train
-        later are seen, since the graph refers to them.
+        It takes float32 pixels of the model's own size and gives what `keras_model` gives. Weights
+        that train later are seen, since the graph refers to them.
         """
-        return _compiled(self.keras_model)
+        return compiled(self.keras_model)
 
     @functools.cached_property
     def logits_model(self) -> keras.Model:
         """From raw pixels to logits, sharing layers with `keras_model`."""
-        logits = self.keras_model.get_layer(self.spec.logits_layer).output
-        return keras.Model(self.keras_model.input, logits, name="logits_model")
+        return keras.Model(self.keras_model.input, self._logits(), name="logits_model")
 
     def set_trainable(self, unfreeze: Unfreeze) -> None:
         """Freeze and unfreeze layers; compile again afterwards or Keras keeps the old choice.
@@ -188,16 +202,28 @@ class TransferModel(Displayed):
             is_batch_norm = isinstance(layer, keras.layers.BatchNormalization)
             layer.trainable = layer.name not in frozen and not is_batch_norm
 
-    def predict(self, images: Any) -> dict[str, float] | list[dict[str, float]]:
-        """Classify one image, or several.
+    def outputs_from_logits(self, logits: Any) -> Any:
+        """Compute what `keras_model` gives from what `logits_model` gives.
+
+        Args:
+            logits: shape (num_examples, num_outputs); for several heads, by logits layer.
+
+        Returns:
+            float32 probabilities or values of the same shape; for several heads, by head name.
+        """
+        return outputs_from_logits(self.heads, logits, self.temperatures)
+
+    def predict(self, images: Any) -> dict[str, Any] | list[dict[str, Any]]:
+        """Answer for one image, or several.
 
         Args:
             images: a path, or an array of RGB pixels in [0, 255] with shape (height, width, 3);
                 or a list of these, or one array of shape (num_images, height, width, 3).
 
         Returns:
-            Class names with probabilities, most probable first; a list of these when a list or a
-            batch came in.
+            Class names with probabilities, most probable first; for multilabel each class's own
+            probability; for regression values by name; for several heads such answers by head. A
+            list of these when a list or a batch came in.
 
         Raises:
             DataError: if a file cannot be read as an image.
@@ -210,11 +236,17 @@ class TransferModel(Displayed):
         if not batch:
             return []
         pixels = np.stack([self._prepare(image) for image in batch])
-        probabilities = self.predict_probabilities(pixels)
-        answers = [self._ranked(row) for row in probabilities]
+        outputs = self.predict_probabilities(pixels)
+        if len(self.heads) == 1:
+            answers: list[dict[str, Any]] = [_answer(self.heads[0], row) for row in outputs]
+        else:
+            answers = [
+                {head.name: _answer(head, outputs[head.name][index]) for head in self.heads}
+                for index in range(len(batch))
+            ]
         return answers[0] if single else answers
 
-    def predict_probabilities(self, pixels: np.ndarray, batch_size: int = 32) -> np.ndarray:
+    def predict_probabilities(self, pixels: np.ndarray, batch_size: int = 32) -> Any:
         """Run the network on images of its own size.
 
         Args:
@@ -222,7 +254,8 @@ class TransferModel(Displayed):
             batch_size: images a step.
 
         Returns:
-            float32, shape (num_images, num_classes).
+            float32, shape (num_images, num_classes), probabilities or, for regression, values; for
+            several heads a dictionary of such arrays by head name.
         """
         return self.keras_model.predict(pixels, batch_size=batch_size, verbose=0)
 
@@ -255,12 +288,12 @@ class TransferModel(Displayed):
             shape = "x".join(str(side) for side in stage.output.shape)
             row = (stage.name, shape, f"{stage.parameters:,}", f"{stage.flops / 1e6:,.0f}")
             rows.append((*row, "yes" if trains else "no"))
-        head_parameters = self.head.count_params()
-        rows.append(("head", str(self.num_classes), f"{head_parameters:,}", "0", "yes"))
-        size = " x ".join(str(side) for side in self.image_input.image_size)
-        title = f"{self.preset} for {self.num_classes} classes, {size} pixels"
+        flops = sum(operation_flops(operation) for operation in self.head.operations)
+        outputs = sum(len(head.class_names) for head in self.heads)
+        mflops = f"{flops / 1e6:,.0f}"
+        rows.append(("head", str(outputs), f"{self.head.count_params():,}", mflops, "yes"))
         columns = ("stage", "output", "parameters", "MFLOPs", "trains")
-        return [Table(columns, rows, title=title)]
+        return [Table(columns, rows, title=self._title())]
 
     def summary(self) -> None:
         """Print the stages, what is frozen, and what each costs."""
@@ -277,9 +310,23 @@ class TransferModel(Displayed):
             )
         return resize_images(pixels, self.image_input).numpy()
 
-    def _ranked(self, probabilities: np.ndarray) -> dict[str, float]:
-        order = np.argsort(-probabilities, kind="stable")
-        return {self.class_names[index]: float(probabilities[index]) for index in order}
+    def _title(self) -> str:
+        parts = []
+        for head in self.heads:
+            count = len(head.class_names)
+            thing = {"multiclass": "classes", "multilabel": "labels"}.get(head.task, "values")
+            part = f"{count} {thing if count != 1 else thing.removesuffix('s')}"
+            parts.append(part if len(self.heads) == 1 else f"{head.name} ({part})")
+        size = " x ".join(str(side) for side in self.image_input.image_size)
+        return f"{self.preset} for {', '.join(parts)}, {size} pixels"
+
+    def _tensor(self, name: str) -> keras.KerasTensor:
+        # Not every operation is a layer, so `get_layer` would miss a sum such as "add_3".
+        return next(op for op in self.keras_model.operations if op.name == name).output
+
+    def _logits(self) -> keras.KerasTensor | dict[str, keras.KerasTensor]:
+        tensors = {head.logits_layer: self._tensor(head.logits_layer) for head in self.heads}
+        return tensors if len(self.heads) > 1 else tensors[self.spec.logits_layer]
 
 
 def load(path: str | os.PathLike[str]) -> TransferModel:
@@ -310,20 +357,9 @@ def load(path: str | os.PathLike[str]) -> TransferModel:
     return TransferModel(keras.models.load_model(file, compile=False), spec)
 
 
-def _compiled(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    # Of any batch size: with a fixed one, the smaller last batch would be traced again.
-    spec = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
-    return tf.function(lambda inputs: network(inputs, training=False), input_signature=[spec])
-
-
-def _plain(value: Any, names: Mapping[str, str]) -> Any:
-    """Reduce a Keras config to what JSON holds, with operations under their new `names`."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item, names) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, names) for item in value]
-    if isinstance(value, str):
-        return names.get(value, value)
-    if isinstance(value, (int, float, bool)) or value is None:
-        return value
-    return repr(value)
+def _answer(head: HeadSpec, row: np.ndarray) -> dict[str, float]:
+    if head.task == "regression":
+        order = np.arange(len(row))
+    else:
+        order = np.argsort(-row, kind="stable")
+    return {head.class_names[index]: float(row[index]) for index in order}

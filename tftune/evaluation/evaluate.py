@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import keras
 import numpy as np
 
 from tftune.builders.transfer_model import TransferModel
@@ -11,6 +14,7 @@ from tftune.data.dataset import Split
 from tftune.data.pipeline import image_batches
 from tftune.errors import DataError
 from tftune.evaluation.metrics import classification_evaluation
+from tftune.evaluation.task_metrics import multilabel_evaluation, regression_evaluation
 from tftune.results.evaluation import Evaluation
 
 Progress = Callable[[int, int], None]
@@ -33,44 +37,87 @@ def evaluate(
         on_progress: told how many examples are done, of how many.
 
     Returns:
-        Metrics with intervals, a table by class and the confusion matrix.
+        Metrics with intervals and a table by class; for a multiclass head the confusion matrix
+        too. Several heads are all measured: the first one's evaluation holds the `others`.
 
     Raises:
         DataError: if the split is empty or its classes are not the model's.
     """
     check_classes(model, split)
-    probabilities = predict_split(model, split, batch_size, on_progress)
-    return classification_evaluation(
-        probabilities, split.labels, split.class_names, split=split.name, seed=seed
-    )
+    outputs = predict_split(model, split, batch_size, on_progress)
+    return evaluate_outputs(model, split, outputs, seed)
+
+
+def evaluate_outputs(model: TransferModel, split: Split, outputs: Any, seed: int = 0) -> Evaluation:
+    """Measure answers that a model gave.
+
+    Args:
+        model: whose heads say what the answers mean.
+        split: the labelled examples; unknown labels are left out.
+        outputs: what `predict_split` returns.
+        seed: seeds the bootstrap of the intervals.
+
+    Returns:
+        The first head's evaluation; it holds those of the others.
+    """
+    found = []
+    for head, target in zip(model.heads, split.targets, strict=True):
+        answers = outputs[head.name] if isinstance(outputs, Mapping) else outputs
+        if head.task == "multilabel":
+            measured = multilabel_evaluation(answers, target.labels, head.class_names, seed=seed)
+        elif head.task == "regression":
+            measured = regression_evaluation(answers, target.labels, head.class_names, seed=seed)
+        else:
+            known = target.known
+            if not known.any():
+                raise DataError(f"No example of the {split.name} split has a known {head.name!r}.")
+            measured = classification_evaluation(
+                answers[known], target.labels[known], head.class_names, seed=seed
+            )
+        found.append(dataclasses.replace(measured, split=split.name, head=head.name))
+    return dataclasses.replace(found[0], others=tuple(found[1:]))
 
 
 def predict_split(
     model: TransferModel, split: Split, batch_size: int = 32, on_progress: Progress | None = None
-) -> np.ndarray:
+) -> Any:
     """Run a model over a split from its original files.
 
     Returns:
-        float32, shape (num_examples, num_classes).
+        float32, shape (num_examples, num_classes); for several heads such arrays by head name.
     """
-    answers = []
+    answers: list[Any] = []
     done = 0
     for pixels in image_batches(split.examples, model.image_input, batch_size):
-        answers.append(model.forward(pixels).numpy())
+        answers.append(keras.tree.map_structure(np.asarray, model.forward(pixels)))
         done += len(pixels)
         if on_progress:
             on_progress(done, len(split))
-    return np.concatenate(answers)
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *answers)
 
 
 def check_classes(model: TransferModel, split: Split) -> None:
     """Raise DataError unless a split can be measured with a model."""
     if len(split) == 0:
         raise DataError(f"The {split.name} split is empty; there is nothing to measure.")
-    if split.class_names != model.class_names:
-        extra = sorted(set(split.class_names) - set(model.class_names))
-        missing = sorted(set(model.class_names) - set(split.class_names))
+    asked = [(target.name, target.task) for target in split.targets]
+    answered = [(head.name, head.task) for head in model.heads]
+    # One target may be called what it will; several are told apart by their names.
+    if len(asked) != len(answered) or (asked != answered and len(asked) > 1):
         raise DataError(
-            "The split's classes must be the model's, in the same order. "
-            f"Only in the split: {extra or 'none'}. Only in the model: {missing or 'none'}."
+            "The split's targets must be the model's, in the same order. "
+            f"Received: {asked}. The model answers: {answered}."
         )
+    for head, target in zip(model.heads, split.targets, strict=True):
+        if head.task != target.task:
+            raise DataError(
+                f"The split's labels must be {head.task}, as the model's head is. "
+                f"Received: {target.task}."
+            )
+        if target.class_names != head.class_names:
+            extra = sorted(set(target.class_names) - set(head.class_names))
+            missing = sorted(set(head.class_names) - set(target.class_names))
+            raise DataError(
+                "The split's classes must be the model's, in the same order. "
+                f"Only in the split: {extra or 'none'}. Only in the model: {missing or 'none'}."
+            )

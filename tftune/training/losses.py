@@ -1,25 +1,203 @@
-"""The loss a head is trained with."""
+"""The loss a head is trained with, and the figure shown beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
+from keras import ops
 
 from tftune.config import HeadSpec
-from tftune.errors import ConfigError
+from tftune.errors import ConfigError, check_choice
+
+REGRESSION_LOSSES = ("squared_error", "huber")
 
 
-def head_loss(head: HeadSpec) -> keras.losses.Loss:
+def head_loss(
+    head: HeadSpec,
+    *,
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 0.0,
+    class_weights: Sequence[float] | None = None,
+    regression: str = "squared_error",
+) -> keras.losses.Loss:
     """Return the loss between a head's logits and its labels.
+
+    It is the mean over the labels that are known: examples labelled -1 (multiclass) and entries
+    that are NaN count nothing.
 
     Args:
         head: names the task.
+        label_smoothing: share of the probability spread over all classes (multilabel: over yes and
+            no), in [0, 1).
+        focal_gamma: how strongly well-classified examples are played down; 0 does not.
+        class_weights: one a class; what an example of the class (multilabel: a "yes" for it)
+            weighs.
+        regression: "squared_error" or "huber" (linear beyond one standard deviation).
 
     Returns:
         A Keras loss that takes logits.
 
     Raises:
-        ConfigError: if the task cannot be trained.
+        ConfigError: if an argument is out of range or does not fit the task.
+
+    References:
+        label_smoothing: Szegedy et al. 2016, https://arxiv.org/abs/1512.00567, section 7.
+        focal_gamma: Lin et al. 2017, https://arxiv.org/abs/1708.02002.
     """
-    if head.task == "multiclass":
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    raise ConfigError(f"`task` {head.task!r} cannot be trained.")
+    problems = []
+    if not 0 <= label_smoothing < 1:
+        problems.append(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}.")
+    if not focal_gamma >= 0:
+        problems.append(f"`focal_gamma` must be at least 0. Received: {focal_gamma!r}.")
+    if class_weights is not None and len(class_weights) != len(head.class_names):
+        problems.append(
+            f"`class_weights` must have one weight for each of {len(head.class_names)} classes. "
+            f"Received: {len(class_weights)}."
+        )
+    for name, given in (
+        ("label_smoothing", label_smoothing),
+        ("focal_gamma", focal_gamma),
+        ("class_weights", class_weights is not None),
+    ):
+        if head.task == "regression" and given:
+            problems.append(f"`{name}` is for classes. Received it for a regression head.")
+    if problems:
+        raise ConfigError(" ".join(problems))
+    check_choice("regression", regression, REGRESSION_LOSSES)
+    if head.task == "regression":
+        return RegressionLoss(head.offset, head.scale, regression)
+    loss = MulticlassLoss if head.task == "multiclass" else MultilabelLoss
+    return loss(label_smoothing, focal_gamma, class_weights)
+
+
+def head_metric(head: HeadSpec) -> keras.metrics.Metric:
+    """Return the figure to show beside a head's loss while it trains.
+
+    Returns:
+        "accuracy": the share of known labels that the logits get right; for regression "error":
+        the mean absolute error, in standard deviations of the target.
+    """
+    if head.task == "regression":
+        return keras.metrics.MeanMetricWrapper(
+            RegressionLoss(head.offset, head.scale, "absolute_error"), name="error"
+        )
+    right = _right_classes if head.task == "multiclass" else _right_labels
+    return keras.metrics.MeanMetricWrapper(right, name="accuracy")
+
+
+class MulticlassLoss(keras.losses.Loss):
+    """Cross-entropy between logits and class numbers, in nats; see `head_loss`."""
+
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        focal_gamma: float = 0.0,
+        class_weights: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__(name="multiclass_loss")
+        self.label_smoothing = label_smoothing
+        self.focal_gamma = focal_gamma
+        self.class_weights = None if class_weights is None else tuple(class_weights)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return one loss an example from labels and logits."""
+        labels, known = _class_numbers(y_true)
+        losses = hard = ops.sparse_categorical_crossentropy(labels, y_pred, from_logits=True)
+        if self.label_smoothing:
+            of_all = -ops.mean(ops.log_softmax(y_pred), axis=-1)
+            losses = (1 - self.label_smoothing) * hard + self.label_smoothing * of_all
+        if self.focal_gamma:
+            losses = losses * _focal(hard, self.focal_gamma)
+        if self.class_weights is not None:
+            losses = losses * ops.take(ops.convert_to_tensor(self.class_weights), labels)
+        return losses * _of_known(known)
+
+
+class MultilabelLoss(keras.losses.Loss):
+    """Binary cross-entropy between logits and yes-or-no labels, in nats; see `head_loss`."""
+
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        focal_gamma: float = 0.0,
+        class_weights: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__(name="multilabel_loss")
+        self.label_smoothing = label_smoothing
+        self.focal_gamma = focal_gamma
+        self.class_weights = None if class_weights is None else tuple(class_weights)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return one loss an example, the mean over its classes, from labels and logits."""
+        labels, known = _yes_or_no(y_true)
+        # -log sigmoid(x) = softplus(-x) and -log(1 - sigmoid(x)) = softplus(x) never overflow.
+        of_yes, of_no = ops.softplus(-y_pred), ops.softplus(y_pred)
+        soft = labels * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
+        losses = soft * of_yes + (1 - soft) * of_no
+        if self.focal_gamma:
+            losses = losses * _focal(labels * of_yes + (1 - labels) * of_no, self.focal_gamma)
+        if self.class_weights is not None:
+            losses = losses * (1 + labels * (ops.convert_to_tensor(self.class_weights) - 1))
+        return ops.mean(losses * _of_known(known), axis=-1)
+
+
+class RegressionLoss(keras.losses.Loss):
+    """Error between a head's scaled values and the targets in their own units; see `head_loss`."""
+
+    def __init__(self, offset: Sequence[float], scale: Sequence[float], kind: str) -> None:
+        super().__init__(name=kind)
+        self.offset = tuple(offset)
+        self.scale = tuple(scale)
+        self.kind = kind
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return one loss an example, the mean over its quantities, in scaled units."""
+        y_true = ops.reshape(ops.cast(y_true, y_pred.dtype), ops.shape(y_pred))
+        known = ops.isfinite(y_true)
+        scaled = (y_true - ops.convert_to_tensor(self.offset)) / ops.convert_to_tensor(self.scale)
+        error = y_pred - ops.where(known, scaled, ops.zeros_like(scaled))
+        size = ops.abs(error)
+        if self.kind == "absolute_error":
+            losses = size
+        elif self.kind == "huber":
+            losses = ops.where(size <= 1, 0.5 * error * error, size - 0.5)
+        else:
+            losses = error * error
+        return ops.mean(losses * _of_known(known), axis=-1)
+
+
+def _class_numbers(y_true: Any) -> tuple[Any, Any]:
+    labels = ops.cast(ops.reshape(y_true, (-1,)), "int32")
+    return ops.maximum(labels, 0), labels >= 0
+
+
+def _yes_or_no(y_true: Any) -> tuple[Any, Any]:
+    labels = ops.cast(y_true, "float32")
+    known = ops.isfinite(labels) & (labels >= 0)
+    return ops.where(known, labels, ops.zeros_like(labels)), known
+
+
+def _of_known(known: Any) -> Any:
+    """Weigh known entries so that the mean over all is the mean over the known ones."""
+    ones = ops.cast(known, "float32")
+    # Where everything is known this is exactly 1.
+    return ones * (ops.cast(ops.size(ones), "float32") / ops.maximum(ops.sum(ones), 1.0))
+
+
+def _focal(cross_entropy: Any, gamma: float) -> Any:
+    # At 0 a power below 1 has no finite slope.
+    return ops.power(ops.maximum(1 - ops.exp(-cross_entropy), 1e-7), gamma)
+
+
+def _right_classes(y_true: Any, y_pred: Any) -> Any:
+    labels, known = _class_numbers(y_true)
+    right = ops.cast(ops.equal(ops.cast(ops.argmax(y_pred, -1), "int32"), labels), "float32")
+    return right * _of_known(known)
+
+
+def _right_labels(y_true: Any, y_pred: Any) -> Any:
+    labels, known = _yes_or_no(y_true)
+    right = ops.cast(ops.equal(y_pred > 0, labels > 0.5), "float32")
+    return ops.mean(right * _of_known(known), axis=-1)

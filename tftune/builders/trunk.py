@@ -1,0 +1,69 @@
+"""Trunk: the part of a network that stays as it is while the part above trains."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tftune.config import ImageInput
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """The part of a model below a boundary, which stays as it is while the part above trains.
+
+    Attributes:
+        keras_model: from raw pixels to the boundary.
+        boundary: name of the layer whose output the boundary is.
+        image_input: the resize contract.
+        forward: `keras_model` in inference mode as one compiled function.
+    """
+
+    keras_model: keras.Model
+    boundary: str
+    image_input: ImageInput
+    forward: Callable[[tf.Tensor], tf.Tensor]
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A digest of everything that decides the activations: graph, weights and contract."""
+        digest = hashlib.blake2b(digest_size=16)
+        config = self.keras_model.get_config()
+        config.pop("name", None)
+        # Keras counts names such as "conv2d_94" up in every process: they are no content, the
+        # position of an operation is.
+        operations = self.keras_model.operations
+        positions = {operation.name: f"#{index}" for index, operation in enumerate(operations)}
+        digest.update(json.dumps(_plain(config, positions), sort_keys=True).encode())
+        digest.update(repr((positions[self.boundary], self.image_input)).encode())
+        for weight in self.keras_model.get_weights():
+            digest.update(np.ascontiguousarray(weight).data)
+        return digest.hexdigest()
+
+
+def compiled(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return a network in inference mode as one function, traced once for any batch size."""
+    # With a fixed one, the smaller last batch would be traced again.
+    spec = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
+    return tf.function(lambda inputs: network(inputs, training=False), input_signature=[spec])
+
+
+def _plain(value: Any, names: Mapping[str, str]) -> Any:
+    """Reduce a Keras config to what JSON holds, with operations under their new `names`."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item, names) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, names) for item in value]
+    if isinstance(value, str):
+        return names.get(value, value)
+    if isinstance(value, (int, float, bool)) or value is None:
+        return value
+    return repr(value)
