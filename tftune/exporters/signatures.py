@@ -20,6 +20,15 @@ EXAMPLE_FEATURE = "image/encoded"
 """The feature of a tf.Example that holds the encoded image, as TensorFlow's data sets name it."""
 
 
+def require_one_multiclass_head(model: TransferModel) -> None:
+    """Raise ExportError unless the model chooses one class out of several."""
+    if len(model.spec.heads) != 1 or model.task != "multiclass":
+        raise ExportError(
+            "Only a model with one multiclass head can be exported. This one has "
+            f"{len(model.spec.heads)} head(s), the first of them {model.task}."
+        )
+
+
 def image_signatures(model: TransferModel) -> Mapping[str, Endpoint]:
     """Build the functions a server calls; all run the network in inference mode.
 
@@ -34,11 +43,7 @@ def image_signatures(model: TransferModel) -> Mapping[str, Endpoint]:
     Raises:
         ExportError: if the model answers anything but one class out of several.
     """
-    if len(model.spec.heads) != 1 or model.task != "multiclass":
-        raise ExportError(
-            f"A SavedModel can be exported of a model with one multiclass head. This one has "
-            f"{len(model.spec.heads)} head(s), the first of them {model.task}."
-        )
+    require_one_multiclass_head(model)
     network = model.keras_model
     contract = model.image_input
     names = tf.constant(list(model.class_names))

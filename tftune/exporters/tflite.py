@@ -21,6 +21,7 @@ from tftune.data.pipeline import image_batches
 from tftune.errors import ConfigError, ExportError, OutputExistsError, check_choice
 from tftune.exporters.certificate import Budget, certify
 from tftune.exporters.litert import run_images
+from tftune.exporters.signatures import require_one_multiclass_head
 from tftune.exporters.tflite_contents import inspect_tflite, prove_integer
 from tftune.exporters.tflite_metadata import LABELS_FILE, attach, describe_image_classifier
 from tftune.results.export import Certificate, Export
@@ -79,6 +80,7 @@ def export_tflite(
             file does not give the model's answers; nothing is left behind then.
     """
     check_choice("quantize", quantize, QUANTIZATIONS)
+    require_one_multiclass_head(model)
     target = Path(path)
     images = calibration if calibration is not None else verify
     _check_request(target, quantize, verify, images, overwrite)
