@@ -15,6 +15,7 @@ from tftune.errors import ConfigError, WeightsError
 # The ImageNet statistics that keras.applications.imagenet_utils uses, on the scale of 0-255.
 _BGR_MEAN = (103.939, 116.779, 123.68)
 _RGB_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+PREPROCESSINGS = ("inside", "unit", "tf", "lite", "torch", "caffe")
 _RGB_DEVIATION = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 
@@ -109,13 +110,15 @@ def preprocess(image: keras.KerasTensor, preprocessing: str) -> keras.KerasTenso
 
     Args:
         image: shape (batch, height, width, 3), RGB in [0, 255].
-        preprocessing: see `Preset.preprocessing`.
+        preprocessing: see `Preset.preprocessing`; and "unit", which maps to [0, 1].
 
     Returns:
         The tensor the backbone's first layer expects.
     """
     if preprocessing == "inside":
         return image
+    if preprocessing == "unit":
+        return _rescaling(1 / 255, 0.0)(image)
     if preprocessing == "tf":
         return _rescaling(1 / 127.5, -1.0)(image)
     if preprocessing == "lite":
@@ -127,7 +130,10 @@ def preprocess(image: keras.KerasTensor, preprocessing: str) -> keras.KerasTenso
     if preprocessing == "caffe":
         swapped = keras.ops.flip(image, axis=-1)
         return _rescaling([1.0, 1.0, 1.0], [-mean for mean in _BGR_MEAN])(swapped)
-    raise ValueError(f"Unknown preprocessing: {preprocessing!r}.")
+    raise ConfigError(
+        f"`preprocessing` must be one of {', '.join(map(repr, PREPROCESSINGS))}. "
+        f"Received: {preprocessing!r}."
+    )
 
 
 def _rescaling(scale: float | list[float], offset: float | list[float]) -> keras.layers.Layer:

@@ -9,22 +9,28 @@ from typing import Any
 import keras
 import numpy as np
 
-from tftune.builders.backbones import build_backbone
+from tftune.builders.backbones import PREPROCESSINGS, build_backbone, preprocess
 from tftune.builders.heads import POOLED, attach_heads, head_specs, pool_features
+from tftune.builders.hub_layer import HubLayer
+from tftune.builders.keras_backbone import adopt_backbone
 from tftune.builders.presets import DEFAULT_PRESET, get_preset
 from tftune.builders.transfer_model import TransferModel
 from tftune.config import TASKS, ImageInput, ModelSpec
 from tftune.data.targets import DEFAULT_TARGET, Target
 from tftune.errors import ConfigError, check_choice
 
+# What the image feature vectors of TF-Hub are mostly trained at.
+_HUB_SIZE = (224, 224)
+
 
 def build_image_classifier(
-    backbone: str = DEFAULT_PRESET,
+    backbone: str | os.PathLike[str] | keras.Model = DEFAULT_PRESET,
     data: Any = None,
     *,
     class_names: Sequence[str] | None = None,
     task: str = "multiclass",
     image_size: tuple[int, int] | None = None,
+    preprocessing: str | None = None,
     weights: str | os.PathLike[str] | None = "imagenet",
     dropout: float = 0.2,
     hidden: Sequence[int] = (),
@@ -35,14 +41,19 @@ def build_image_classifier(
     """Put new heads on a pretrained backbone.
 
     Args:
-        backbone: name of a preset; `tftune backbones` lists them.
+        backbone: name of a preset (`tftune backbones` lists them); a functional `keras.Model` from
+            images to a feature map or vectors, of which a copy with the same weights is used; or a
+            TF-Hub image feature vector: the folder of a TF2 SavedModel, or its handle.
         data: a Dataset or Split; each of its targets gets a head, by its own task.
         class_names: the class names (for regression, the quantities), when there is no `data`.
         task: "multiclass" (two classes included), "multilabel" or "regression", when there is no
             `data`.
         image_size: (height, width) in pixels; the preset's own by default.
-        weights: "imagenet", None for random ones, or a weights file of this backbone without its
-            classifier.
+        preprocessing: what a `keras.Model` or feature vector expects of pixels: "inside" (it takes
+            0-255), "unit" (0 to 1; the default for TF-Hub), "tf" (-1 to 1), "torch", "caffe" or
+            "lite"; see `tftune.builders.presets.Preset`. A preset knows its own.
+        weights: of a preset: "imagenet", None for random ones, or a weights file of this backbone
+            without its classifier.
         dropout: share of features dropped in training before every layer of the head, in [0, 1).
         hidden: units of hidden layers between the features and the heads; none by default.
         activation: of the hidden layers, by its Keras name.
@@ -56,17 +67,18 @@ def build_image_classifier(
     Raises:
         PresetError: if the backbone is unknown.
         WeightsError: if the weights cannot be loaded.
-        ConfigError: if the class names are missing, doubled or too few, or a setting is invalid.
+        ConfigError: if the class names are missing, doubled or too few, a setting is invalid or a
+            `keras.Model` cannot be a backbone.
+        ShapeError: if a `keras.Model` does not turn images into features.
     """
-    preset = get_preset(backbone)
     heads = head_specs(_targets(data, class_names, task))
     _check_head(dropout, hidden, activation)
-    image_input = ImageInput(image_size or preset.image_size, resize)
-    network = build_backbone(preset, image_input.image_size, weights)
+    network = _network(backbone, image_size, preprocessing, weights)
+    image_input = ImageInput(tuple(network.input_shape[1:3]), resize)
     pooled = pool_features(network.output, pooling)
     outputs = attach_heads(pooled, heads, dropout, hidden, activation)
     spec = ModelSpec(
-        preset=preset.name,
+        preset=network.name,
         image_input=image_input,
         features_layer=network.operations[-1].name,
         pooled_layer=POOLED,
@@ -75,6 +87,37 @@ def build_image_classifier(
     model = TransferModel(keras.Model(network.input, outputs, name="classifier"), spec)
     model.set_trainable("none")
     return model
+
+
+def _network(
+    backbone: str | os.PathLike[str] | keras.Model,
+    image_size: tuple[int, int] | None,
+    preprocessing: str | None,
+    weights: str | os.PathLike[str] | None,
+) -> keras.Model:
+    """Build the backbone, from raw pixels to features."""
+    if image_size is not None:
+        image_size = ImageInput(image_size).image_size
+    if isinstance(backbone, keras.Model):
+        if preprocessing is None:
+            raise ConfigError(
+                "`preprocessing` must say what the model expects of pixels: "
+                f"{', '.join(map(repr, PREPROCESSINGS))}. Received: None."
+            )
+        return adopt_backbone(backbone, preprocessing, image_size)
+    name = os.fspath(backbone)
+    if "://" in name or os.path.isdir(name) or not isinstance(backbone, str):
+        size = image_size or _HUB_SIZE
+        image = keras.Input((*size, 3), name="image")
+        features = HubLayer(name, name="hub")(preprocess(image, preprocessing or "unit"))
+        return keras.Model(image, features, name="hub")
+    preset = get_preset(name)
+    if preprocessing not in (None, preset.preprocessing):
+        raise ConfigError(
+            f"`preprocessing` of {preset.name!r} is {preset.preprocessing!r}. "
+            f"Received: {preprocessing!r}. Leave it out."
+        )
+    return build_backbone(preset, image_size or preset.image_size, weights)
 
 
 def _targets(data: Any, class_names: Sequence[str] | None, task: str) -> tuple[Target, ...]:

@@ -175,6 +175,7 @@ _FAMILY_NAMES = (
     (r"^(mixed_?\d+[a-z]?)(?=_|$)", str),
     (r"^(block_?\d+)(?=[a-z]?(?:_|$))", str),
     (r"^([Cc]onv_?\d+[abc]?)(?=_|$)", str),
+    (r"^(hub)$", str),
     (r"(?:^|_)(stem|top)(?=_|$)", str),
 )
 
@@ -246,6 +247,8 @@ def operation_flops(operation: keras.Operation) -> int:
     Returns:
         Floating-point operations an example; 0 for what has no kernel.
     """
+    if getattr(operation, "opaque", False):
+        return 0  # a SavedModel does not say how often it uses its kernels
     kernels = [
         weight
         for weight in getattr(operation, "weights", [])

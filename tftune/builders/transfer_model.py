@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from tftune.atomic import replaced_file
 from tftune.builders.heads import outputs_from_logits, temperature_layer
+from tftune.builders.hub_layer import bundled_saved_models
 from tftune.builders.stages import Stage, find_stages, operation_flops, unfrozen_stages
 from tftune.builders.trunk import Trunk, compiled
 from tftune.config import HeadSpec, ImageInput, ModelSpec, Unfreeze
@@ -260,7 +261,7 @@ class TransferModel(Displayed):
         return self.keras_model.predict(pixels, batch_size=batch_size, verbose=0)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Write one `.keras` file, which plain Keras can load too.
+        """Write one `.keras` file, which plain Keras can load too (not so with a TF-Hub backbone).
 
         Args:
             path: a file name that ends in ".keras".
@@ -354,7 +355,8 @@ def load(path: str | os.PathLike[str]) -> TransferModel:
             f"{str(file)!r} is not a model that tftune saved. "
             "Give a .keras file written by `model.save` or a run directory."
         ) from error
-    return TransferModel(keras.models.load_model(file, compile=False), spec)
+    with bundled_saved_models(file):
+        return TransferModel(keras.models.load_model(file, compile=False), spec)
 
 
 def _answer(head: HeadSpec, row: np.ndarray) -> dict[str, float]:
