@@ -53,7 +53,9 @@ def run_folder(stripes_folder, tmp_path_factory):
 
 def test_train_leaves_the_run_directory(run_folder):
     names = {path.name for path in run_folder.iterdir()}
-    assert {"plan.json", "environment.json", "history.csv", "metrics.json", "model.keras"} <= names
+    assert {"plan.json", "environment.json", "history.csv", "metrics.json", "model.keras"} | {
+        "report.html"
+    } <= names
 
 
 def test_evaluate_prints_the_same_figures_as_python(run_folder, stripes_folder):

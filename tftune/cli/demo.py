@@ -29,6 +29,7 @@ def command(
     console.import_tensorflow_quietly()
     import tftune
     from tftune.progress import Progress
+    from tftune.reports.run_report import write_report
 
     with replaced_folder(output, overwrite=overwrite) as folder:
         images = folder / "digits"
@@ -41,6 +42,7 @@ def command(
         if not quiet:
             print(f"{data}\n\n{plan}\n")
         run = tftune.fine_tune(model, data, plan, output=folder / "run", verbose=not quiet)
+        write_report(folder / "run")
         with Progress(not quiet) as progress:
             evaluation = tftune.evaluate(model, data.test, on_progress=progress.step("evaluate"))
         with console.native_output_hidden():

@@ -19,6 +19,7 @@ from tftune.cli import (
     evaluate,
     export,
     predict,
+    report,
     train,
     verify,
 )
@@ -55,6 +56,7 @@ app.command("audit")(audit.command)
 app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)
+app.command("report")(report.command)
 app.command("export")(export.command)
 app.command("verify")(verify.command)
 app.command("doctor")(doctor.command)

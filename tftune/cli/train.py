@@ -35,6 +35,7 @@ def command(
     """Fine-tune a backbone on FOLDER in two phases and write a run directory."""
     console.import_tensorflow_quietly()
     import tftune
+    from tftune.reports.run_report import write_report
     from tftune.training.run_directory import check_output
 
     check_output(output, overwrite)
@@ -53,6 +54,7 @@ def command(
     if not quiet:
         print(f"{data}\n\n{plan}\n")
     run = tftune.fine_tune(model, data, plan, output=output, overwrite=overwrite, verbose=not quiet)
+    write_report(output)
     print(f"{run.verdict}\nWrote {output}. Try: tftune predict {output} IMAGE")
 
 
