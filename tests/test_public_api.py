@@ -7,6 +7,7 @@ import tftune
 
 PUBLIC_NAMES = [
     "AuditReport",
+    "Augmentation",
     "Dataset",
     "Evaluation",
     "Export",
@@ -31,6 +32,7 @@ PUBLIC_NAMES = [
     "load_tf_dataset",
     "load_tfds",
     "plan",
+    "plot_augmentations",
     "verify_export",
 ]
 

@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 # does not wait for TensorFlow.
 _HOMES = {
     "AuditReport": "tftune.results.audit",
+    "Augmentation": "tftune.data.augment",
     "Dataset": "tftune.data.dataset",
     "Evaluation": "tftune.results.evaluation",
     "Export": "tftune.results.export",
@@ -35,6 +36,7 @@ _HOMES = {
     "load_tf_dataset": "tftune.data.tf_dataset",
     "load_tfds": "tftune.data.tfds",
     "plan": "tftune.training.plan",
+    "plot_augmentations": "tftune.data.plot_augmentations",
     "verify_export": "tftune.exporters.verify",
 }
 
@@ -44,10 +46,12 @@ if TYPE_CHECKING:
     from tftune.builders.image_classifier import build_image_classifier
     from tftune.builders.transfer_model import TransferModel, load
     from tftune.config import Phase, Plan
+    from tftune.data.augment import Augmentation
     from tftune.data.dataset import Dataset, Split
     from tftune.data.image_arrays import load_image_arrays
     from tftune.data.image_folder import load_image_folder
     from tftune.data.image_table import load_image_table
+    from tftune.data.plot_augmentations import plot_augmentations
     from tftune.data.tf_dataset import load_tf_dataset
     from tftune.data.tfds import load_tfds
     from tftune.errors import TftuneError
