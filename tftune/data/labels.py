@@ -129,8 +129,11 @@ def target_of_array(
     columns = array if array.ndim == 2 else array[:, np.newaxis]
     if task == "multilabel" and not np.isin(columns[np.isfinite(columns)], (0, 1)).all():
         raise DataError("`labels` of a multilabel target must be 0 or 1, or NaN where unknown.")
-    if np.isinf(columns).any():
-        raise DataError("`labels` must be finite, or NaN where unknown. Received: infinity.")
+    largest = np.nanmax(np.abs(columns.astype(np.float64)), initial=0)
+    if largest > float(np.finfo(np.float32).max):
+        raise DataError(
+            f"`labels` must be finite as float32, or NaN where unknown. Received: {largest:g}."
+        )
     default = ["value"] if columns.shape[1] == 1 else [str(i) for i in range(columns.shape[1])]
     names = tuple(str(n) for n in (class_names or default))
     if len(names) != columns.shape[1]:
@@ -196,7 +199,7 @@ def _number(value: Any, row: int, column: str) -> float:
     if value is None or (isinstance(value, str) and not value.strip()):
         return math.nan
     number = float(value) if _is_number(value) else math.inf
-    if math.isinf(number) or abs(number) > np.finfo(np.float32).max:
+    if math.isinf(number) or abs(number) > float(np.finfo(np.float32).max):
         raise DataError(
             f"Column {column!r} must hold finite numbers. Received in row {row + 1}: {value!r}."
         )

@@ -1,0 +1,234 @@
+"""Every loader meets damaged, hostile and nonsensical input with a sentence that names it."""
+
+import io
+import json
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import tftune
+from tftune.errors import TftuneError
+
+quick = settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::RuntimeWarning:PIL")
+
+
+def encode(kind="PNG", side=12, **options):
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width, height, body):
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + body + chunk(b"IEND", b"")
+
+
+ZEROS = zlib.compress(b"\0" * 1_000_000)
+GIF = encode("GIF")
+CORPUS = {
+    "empty": b"",
+    "zero bytes": b"\0" * 3000,
+    "text": b"path,label\n",
+    "a web page": b"<!DOCTYPE html><html><body>404</body></html>",
+    "cut PNG": encode()[:200],
+    "cut JPEG": encode("JPEG", 64)[:700],
+    "cut GIF": GIF[: len(GIF) // 2],
+    "cut WebP": encode("WEBP", 64)[:300],
+    "cut TIFF": encode("TIFF", 64)[:90],
+    "JPEG of a header alone": b"\xff\xd8\xff\xe0\0\x10JFIF",
+    "PNG bomb by its header": png(50_000, 50_000, chunk(b"IDAT", ZEROS)),
+    "PNG of no size": png(0, 0, chunk(b"IDAT", ZEROS)),
+    "PNG with too few pixels": png(4000, 4000, chunk(b"IDAT", zlib.compress(b"\0" * 50))),
+    "PNG with a text bomb": png(
+        4, 4, chunk(b"zTXt", b"a\0\0" + zlib.compress(b"a" * 100_000_000, 9)) + b"\0" * 30
+    ),
+    "GIF bomb by its header": GIF[:6] + struct.pack("<HH", 65535, 65535) + GIF[10:],
+    "BMP bomb by its header": b"BM"
+    + struct.pack("<IHHIIiiHHIIiiII", 99, 0, 0, 54, 40, 60_000, -60_000, 1, 24, 0, 0, 0, 0, 0, 0),
+    "TIFF that points at itself": b"II*\0\x08\0\0\0" + b"\x01\0" + b"\xff" * 12 + b"\x08\0\0\0",
+    "EPS, which would run a program": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+    "a ZIP": b"PK\3\4" + b"\0" * 60,
+}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Two classes of four good images, and every file of the corpus among them."""
+    folder = tmp_path_factory.mktemp("bad") / "photos"
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+        for index in range(4):
+            (folder / name / f"{index}.png").write_bytes(encode(side=8 + index))
+    for name, content in CORPUS.items():
+        (folder / "a" / f"{name}.jpg").write_bytes(content)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+class TestCorpus:
+    def test_a_folder_names_all_bad_files(self, photos):
+        data = tftune.load_image_folder(photos, on_bad="skip")
+        assert sum(len(split) for split in data.splits.values()) == 8
+        assert len(data.skipped) == len(CORPUS)
+        for name in CORPUS:
+            assert sum(f"/{name}.jpg' cannot be decoded: " in line for line in data.skipped) == 1
+        assert all(line.endswith((".", ".)")) for line in data.skipped)
+        with pytest.raises(TftuneError, match=f"{len(CORPUS)} of {len(CORPUS) + 8} .* on_bad|on_b"):
+            tftune.load_image_folder(photos)
+
+    def test_a_table_names_all_bad_files(self, photos, tmp_path):
+        rows = [{"path": str(p), "label": p.parent.name} for p in sorted(photos.rglob("*.*"))]
+        table = tmp_path / "t.jsonl"
+        table.write_text("\n".join(map(json.dumps, rows)))
+        data = tftune.load_image_table(table, on_bad="skip")
+        assert len(data.skipped) == len(CORPUS)
+
+    @pytest.mark.parametrize("name", CORPUS)
+    def test_encoded_examples_of_a_tf_dataset_are_named(self, name):
+        examples = tf.data.Dataset.from_tensor_slices(([encode(), CORPUS[name]], [0, 1]))
+        with pytest.raises(TftuneError, match="Image 1 cannot be decoded"):
+            tftune.load_tf_dataset(examples)
+
+    def test_predict_names_a_bad_file(self, photos, small_model):
+        for name in ("empty", "cut JPEG", "GIF bomb by its header"):
+            with pytest.raises(TftuneError, match=f"{name}.jpg' cannot be decoded"):
+                small_model.predict(photos / "a" / f"{name}.jpg")
+
+
+@quick
+@given(
+    content=st.binary(max_size=300), suffix=st.sampled_from([".csv", ".tsv", ".jsonl", ".parquet"])
+)
+def test_any_bytes_as_a_table_end_in_a_sentence(content, suffix, tmp_path):
+    table = tmp_path / f"table{suffix}"
+    table.write_bytes(content)
+    with pytest.raises(TftuneError):
+        tftune.load_image_table(table)
+
+
+cells = st.one_of(
+    st.text(max_size=8),
+    st.none(),
+    st.integers(),
+    st.floats(),
+    st.lists(st.text(max_size=3), max_size=2),
+)
+
+
+@quick
+@given(
+    rows=st.lists(
+        st.fixed_dictionaries(
+            {}, optional={"path": cells, "label": cells, "split": cells, "group": cells}
+        ),
+        max_size=6,
+    ),
+    arguments=st.fixed_dictionaries(
+        {},
+        optional={
+            "split": st.just("split"),
+            "group": st.just("group"),
+            "on_bad": st.sampled_from(["raise", "skip", "perhaps"]),
+            "tasks": st.dictionaries(st.just("label"), st.sampled_from(["multilabel", "x"])),
+        },
+    ),
+)
+def test_any_rows_of_a_table_end_in_a_sentence(rows, arguments, tmp_path):
+    table = tmp_path / "table.jsonl"
+    table.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    with pytest.raises(TftuneError):
+        tftune.load_image_table(table, **arguments)
+
+
+@quick
+@given(
+    labels=st.lists(cells, min_size=8, max_size=8),
+    split=st.none()
+    | st.lists(st.sampled_from(["train", "val", "test", ""]), min_size=8, max_size=8),
+    tasks=st.sampled_from([None, "multiclass", "multilabel", "regression"]),
+)
+def test_any_labels_of_good_images_give_a_dataset_or_a_sentence(
+    labels, split, tasks, photos, tmp_path
+):
+    paths = sorted(photos.rglob("[0-9].png"))
+    rows = [{"path": str(p), "label": label} for p, label in zip(paths, labels, strict=True)]
+    if split is not None:
+        rows = [{**row, "part": part} for row, part in zip(rows, split, strict=True)]
+    table = tmp_path / "table.jsonl"
+    table.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    try:
+        data = tftune.load_image_table(
+            table,
+            split=None if split is None else "part",
+            tasks=None if tasks is None else {"label": tasks},
+            on_bad="skip",
+        )
+    except TftuneError as error:
+        assert str(error)
+    else:
+        count = sum(len(part) for part in data.splits.values())
+        assert count + len(data.skipped) == 8
+        assert str(data)
+
+
+@quick
+@given(
+    labels=st.one_of(
+        st.lists(st.integers(-3, 5), max_size=6),
+        st.lists(st.floats(), max_size=6),
+        st.lists(st.text(max_size=2), max_size=6),
+        st.lists(st.lists(st.integers(0, 1), max_size=3), max_size=6),
+        st.just(None),
+    ),
+    class_names=st.none() | st.lists(st.sampled_from("abc"), max_size=3),
+    task=st.sampled_from([None, "multiclass", "multilabel", "regression", "?"]),
+    shape=st.sampled_from([(6, 4, 4, 3), (6, 4, 4), (6, 4, 4, 1), (6, 4), (0,), (6, 4, 4, 2)]),
+    dtype=st.sampled_from(["uint8", "float32", "int16", "bool", "complex64", "U3"]),
+)
+def test_any_arrays_give_a_dataset_or_a_sentence(labels, class_names, task, shape, dtype):
+    try:
+        data = tftune.load_image_arrays(np.ones(shape, dtype), labels, class_names, task=task)
+    except TftuneError as error:
+        assert str(error)
+    else:
+        assert sum(len(part) for part in data.splits.values()) == 6
+        assert str(data)
+
+
+@quick
+@given(
+    names=st.lists(
+        st.text(st.characters(codec="utf-8"), min_size=1, max_size=12), min_size=2, max_size=4
+    )
+)
+def test_folders_of_any_names_give_a_dataset_or_a_sentence(names, tmp_path_factory):
+    root = tmp_path_factory.mktemp("names")
+    for name in names:
+        try:
+            (root / name).mkdir(exist_ok=True)
+            for index in range(2):
+                (root / name / f"{index}.png").write_bytes(encode())
+        except (OSError, ValueError):
+            continue  # the file system cannot hold such a name
+    try:
+        data = tftune.load_image_folder(root)
+    except TftuneError as error:
+        assert str(error)
+    else:
+        assert str(data)
