@@ -3,13 +3,16 @@
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import tftune
 from tftune.builders.heads import attach_heads, head_specs, pool_features
 from tftune.builders.transfer_model import TransferModel
 from tftune.config import ImageInput, ModelSpec
+from tftune.data.dataset import ImageFiles, Split
 from tftune.data.targets import Target
-from tftune.errors import ConfigError, ExportError
+from tftune.errors import ConfigError, DataError, ExportError
+from tftune.training.losses import head_loss
 
 AGES = np.array([[20.0, 1.0], [40.0, 1.0], [np.nan, 1.0]], np.float32)
 TARGETS = (
@@ -169,3 +172,46 @@ def test_what_exports_cannot_answer_yet_is_refused(targets, tmp_path):
         with pytest.raises(ExportError, match="one multiclass head"):
             export(model, path)
     assert not list(tmp_path.iterdir())
+
+
+def test_several_heads_train_together_from_the_shared_features(pixels):
+    model = small_model(TARGETS)
+    model.set_trainable("none")
+    trunk, top = model.cut("pooled")
+    features = trunk.forward(pixels).numpy()
+    labels = {
+        "species_logits": np.array([0, 1, -1, 0]),
+        "traits_all__logits": np.array([[1, 0, np.nan]] * 4, np.float32),
+        "age_logits": np.array([[20, 1], [40, np.nan], [np.nan, np.nan], [30, 1]], np.float32),
+    }
+    top.compile("adam", loss={head.logits_layer: head_loss(head) for head in model.heads})
+    before = {name: layer.get_weights() for name, layer in _dense_layers(model)}
+    history = top.fit(features, labels, epochs=2, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    for name, layer in _dense_layers(model):
+        assert not np.array_equal(layer.get_weights()[0], before[name][0])
+
+
+def _dense_layers(model):
+    return [(head.name, model.keras_model.get_layer(head.logits_layer)) for head in model.heads]
+
+
+def test_evaluating_measures_every_head(tmp_path):
+    paths = []
+    for index, shade in enumerate((0, 120, 250)):
+        Image.new("RGB", (8, 8), (shade, 255 - shade, 40)).save(tmp_path / f"{index}.png")
+        paths.append(str(tmp_path / f"{index}.png"))
+    split = Split("test", ImageFiles(tuple(paths)), TARGETS)
+    evaluation = tftune.evaluate(small_model(TARGETS), split)
+    assert [evaluation.head, *(other.head for other in evaluation.others)] == [
+        "species",
+        "traits (all)",
+        "age",
+    ]
+    assert evaluation.num_examples == 2  # the third has no known species
+    assert evaluation.others[1].per_class["years"]["support"] == 2
+    assert "Evaluation of 'age' on test" in str(evaluation)
+    assert max(map(len, str(evaluation).splitlines())) <= 80
+    other = Split("test", split.examples, TARGETS[:1])
+    with pytest.raises(DataError, match="targets must be the model's"):
+        tftune.evaluate(small_model(TARGETS), other)
