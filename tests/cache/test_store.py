@@ -164,3 +164,30 @@ def test_about_is_written_for_people(tmp_path):
     store.open("trunk", "float32", about={"boundary": "pooled"})
     about = json.loads((store.trunk_folder("trunk") / "about.json").read_text())
     assert about == {"trunk": "trunk", "boundary": "pooled"}
+
+
+def test_a_disk_that_is_really_full_keeps_whole_shards_only(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("mounting a small disk is not permitted here")
+    try:
+        store = ActivationStore(disk, budget_bytes=10**9, shard_bytes=1)
+        rows = store.open("trunk", "float32")
+        with pytest.raises(CacheFullError, match="disk .* is full"), rows.writer() as writer:
+            for name in names(100):
+                writer.add(np.ones((1, 25_000), np.float32), [name])
+        files = list(rows.folder.iterdir())
+        assert {path.suffix for path in files} == {".json", ".npy"}
+        assert len({path.stem for path in files}) * 2 == len(files)
+        del rows
+        rows = store.open("trunk", "float32")
+        kept = 100 - len(rows.missing(names(100)))
+        assert kept == len(files) // 2 > 0
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)

@@ -184,16 +184,16 @@ def test_an_interrupted_pass_keeps_what_it_has(trunk, stripes, store):
 def test_a_full_disk_is_an_error_that_leaves_whole_shards_only(trunk, stripes, store, monkeypatch):
     store.shard_bytes = 1
     written = []
-    write_array = np.lib.format.write_array
+    write_rows = shards_module._write_rows
 
-    def full_after_two(stream, *arguments, **options):
+    def full_after_two(stream, rows):
         if len(written) == 2:
             stream.write(b"half")
             raise OSError(28, "No space left on device")
         written.append(stream)
-        write_array(stream, *arguments, **options)
+        write_rows(stream, rows)
 
-    monkeypatch.setattr(shards_module.np.lib.format, "write_array", full_after_two)
+    monkeypatch.setattr(shards_module, "_write_rows", full_after_two)
     with pytest.raises(CacheFullError, match="cache='off'") as caught:
         boundary_activations(trunk, stripes.train.examples, "float32", 6, store)
     assert isinstance(caught.value, OSError)

@@ -167,7 +167,7 @@ class TransferModel(Displayed):
             tensor = self._tensor(boundary)
             below = keras.Model(self.keras_model.input, tensor, name="trunk")
             top = keras.Model(tensor, self._logits(), name="top")
-            trunk = Trunk(below, boundary, self.image_input, compiled(below))
+            trunk = Trunk(below, boundary, self.image_input, compiled(below), self.preset)
             self._cuts[boundary] = (trunk, top)
         # A new Trunk each time: its fingerprint is cached and lower weights may have trained since.
         trunk, top = self._cuts[boundary]

@@ -25,12 +25,14 @@ class Trunk:
         boundary: name of the layer whose output the boundary is.
         image_input: the resize contract.
         forward: `keras_model` in inference mode as one compiled function.
+        backbone: the name of the backbone's preset, for people; not part of the fingerprint.
     """
 
     keras_model: keras.Model
     boundary: str
     image_input: ImageInput
     forward: Callable[[tf.Tensor], tf.Tensor]
+    backbone: str = ""
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -16,13 +16,16 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from tftune.atomic import replaced_file
 from tftune.errors import CacheFullError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What writing to a full disk, or beyond a quota, fails with."""
+
 _CHUNK = 1 << 20
 
 _intact: dict[str, tuple[int, int]] = {}
@@ -98,7 +101,7 @@ def write_shard(folder: Path, rows: np.ndarray, fingerprints: Sequence[str]) -> 
     try:
         with replaced_file(path) as temporary:
             with open(temporary, "wb") as stream:
-                np.lib.format.write_array(stream, np.ascontiguousarray(rows), allow_pickle=False)
+                _write_rows(stream, rows)
             size = temporary.stat().st_size
             checksum = _checksum(temporary)
         shard = Shard(
@@ -122,15 +125,20 @@ def write_shard(folder: Path, rows: np.ndarray, fingerprints: Sequence[str]) -> 
         # Also on Ctrl-C: rows without an index would only take up room.
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in _FULL:
-            raise CacheFullError(
-                f"The disk that holds the activation cache is full: {str(folder)!r}. Free some "
-                "space, point TFTUNE_CACHE at another disk, or train with `cache='off'`."
-            ) from error
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise disk_full(folder) from error
         raise
     status = path.stat()
     _intact[str(path)] = (status.st_mtime_ns, status.st_size)
     return shard
+
+
+def disk_full(folder: Path) -> CacheFullError:
+    """Say that the disk is full."""
+    return CacheFullError(
+        f"The disk that holds the activation cache is full: {str(folder)!r}. Free some space, "
+        "point TFTUNE_CACHE at another disk, or train with `cache='off'`."
+    )
 
 
 def read_shards(folder: Path) -> list[Shard]:
@@ -160,6 +168,14 @@ def remove_leftovers(folder: Path) -> None:
         if path.name.startswith(".") or path.stem not in whole:
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def _write_rows(stream: BinaryIO, rows: np.ndarray) -> None:
+    # Not by `np.save`: on a full disk its OSError has no errno, and could be anything.
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": rows.dtype.str, "fortran_order": False, "shape": rows.shape}
+    )
+    stream.write(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
 
 
 def _read_index(path: Path) -> Shard | None:

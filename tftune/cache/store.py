@@ -15,7 +15,7 @@ from tftune.cache import budget
 from tftune.cache.activations import Activations, PassReport
 from tftune.cache.keys import ABOUT, cache_folder, rows_name
 from tftune.cache.lease import Lease
-from tftune.cache.shards import Shard, read_shards, remove_leftovers, write_shard
+from tftune.cache.shards import FULL, Shard, disk_full, read_shards, remove_leftovers, write_shard
 from tftune.errors import CacheError
 
 SHARD_BYTES = 8 << 20
@@ -69,6 +69,7 @@ class ActivationStore:
 
         Raises:
             ConfigError: if `dtype` is another one.
+            CacheFullError: if the disk is full.
             CacheError: if the folder cannot be written to.
         """
         name = rows_name(dtype, view)
@@ -85,6 +86,8 @@ class ActivationStore:
             if about and not (folder / ABOUT).exists():
                 write_json(folder / ABOUT, {"trunk": trunk, **about})
         except OSError as error:
+            if error.errno in FULL:
+                raise disk_full(folder) from error
             raise CacheError(
                 f"The activation cache cannot be written to: {error}. "
                 "Point TFTUNE_CACHE at another folder, or train with `cache='off'`."
