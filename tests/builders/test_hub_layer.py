@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import tftune
 from tftune.errors import ConfigError, WeightsError
+from tftune.training.sentinel import promised_variables
 
 
 class FeatureVector(tf.Module):
@@ -73,6 +74,8 @@ def test_it_trains_whole_or_not_at_all(folder, pixels):
         after = layer.get_weights()
         changed = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
         assert changed == [moves, False]  # the moving mean never moves
+        promised = {id(v) for v in promised_variables(model, unfreeze)}
+        assert promised == {id(v) for v in model.keras_model.trainable_variables}
 
 
 def test_a_saved_model_carries_it_inside(folder, pixels, tmp_path):

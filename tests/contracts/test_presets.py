@@ -11,6 +11,7 @@ import tftune
 from tftune.builders.backbones import preprocess
 from tftune.builders.presets import PRESETS
 from tftune.builders.stages import cut_points
+from tftune.training.sentinel import promised_variables
 
 # Built in the default suite; all others are as slow as they are large.
 SMALL = ("efficientnet_lite0", "mobilenet", "mobilenet_v3_small", "vgg16")
@@ -132,6 +133,14 @@ def test_unfreezing_trains_the_weights_of_the_stage_but_no_batch_norm(model):
     }
     assert len(trained) > 1
     assert trained - {"logits"} <= set(model.stages[-1].layers) - batch_norms
+
+
+def test_unfreezing_everything_trains_what_a_phase_promises_to_move(model):
+    model.set_trainable("all")
+    trained = {v.path for v in model.keras_model.trainable_variables}
+    promised = {v.path for v in promised_variables(model, "all")}
+    model.set_trainable("none")
+    assert trained == promised
 
 
 def test_a_saved_model_loads_in_plain_keras_with_equal_answers(model, pixels, tmp_path):

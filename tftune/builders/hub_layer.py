@@ -82,6 +82,11 @@ class HubLayer(keras.layers.Layer):
         keras.layers.Layer.trainable.fset(self, value)
         self._mark()
 
+    @property
+    def fixed_weights(self) -> list[keras.Variable]:
+        """What the SavedModel itself never trains, such as moving means."""
+        return [v for v in self._adopted if id(v.value) not in self._trainable_ids]
+
     def call(self, inputs: Any) -> Any:
         """Return feature vectors, shape (batch, channels)."""
         return (

@@ -227,6 +227,20 @@ def _stage(name: str, below: CutPoint, above: CutPoint, inside: Sequence[keras.O
     )
 
 
+def trained_weights(layer: keras.Layer) -> list[keras.Variable]:
+    """List what of a layer training moves once its stage is unfrozen, whatever is frozen now.
+
+    Statistics are not among them, and BatchNormalization keeps all it has.
+
+    Args:
+        layer: a layer of a model's graph.
+    """
+    if isinstance(layer, (keras.layers.BatchNormalization, keras.layers.Normalization)):
+        return []
+    fixed = {id(variable) for variable in getattr(layer, "fixed_weights", ())}
+    return [variable for variable in layer.weights if id(variable) not in fixed]
+
+
 def _inputs_of(operation: keras.Operation) -> list[keras.KerasTensor]:
     if isinstance(operation, keras.layers.InputLayer):
         return []

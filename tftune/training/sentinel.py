@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from tftune.builders.stages import unfrozen_stages
+from tftune.builders.stages import trained_weights, unfrozen_stages
 from tftune.builders.transfer_model import TransferModel
 from tftune.config import Unfreeze
 from tftune.errors import SentinelError
@@ -22,16 +22,15 @@ def promised_variables(model: TransferModel, unfreeze: Unfreeze) -> list[keras.V
         unfreeze: what of the backbone trains.
 
     Returns:
-        The weights of the head and of the unfrozen stages, BatchNormalization's excluded.
+        The weights of the head and of the unfrozen stages, without statistics and without
+        BatchNormalization's.
     """
     backbone = {operation.name for operation in model.backbone.operations}
     unfrozen = {n for stage in unfrozen_stages(model.stages, unfreeze) for n in stage.layers}
     promised = []
     for layer in model.keras_model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            continue
         if layer.name not in backbone or layer.name in unfrozen:
-            promised.extend(layer.weights)
+            promised.extend(trained_weights(layer))
     return promised
 
 
