@@ -37,6 +37,7 @@ def build_image_classifier(
     activation: str = "relu",
     pooling: str = "average",
     resize: str = "bilinear",
+    background: tuple[int, int, int] = (255, 255, 255),
 ) -> TransferModel:
     """Put new heads on a pretrained backbone.
 
@@ -58,7 +59,10 @@ def build_image_classifier(
         hidden: units of hidden layers between the features and the heads; none by default.
         activation: of the hidden layers, by its Keras name.
         pooling: how a feature map becomes one vector: "average", "max" or "concat" (both).
-        resize: how images are resampled to `image_size`; part of the saved model.
+        resize: how images are resampled to `image_size`: "bilinear", "mediapipe" (as phones do),
+            "pad" or "crop" (both keep the aspect ratio); part of the saved model.
+        background: RGB in [0, 255], shown behind transparent pixels and around padded images; part
+            of the saved model.
 
     Returns:
         A model whose backbone is frozen. It takes raw RGB pixels in [0, 255]; the preprocessing
@@ -74,7 +78,7 @@ def build_image_classifier(
     heads = head_specs(_targets(data, class_names, task))
     _check_head(dropout, hidden, activation)
     network = _network(backbone, image_size, preprocessing, weights)
-    image_input = ImageInput(tuple(network.input_shape[1:3]), resize)
+    image_input = ImageInput(tuple(network.input_shape[1:3]), resize, background)
     pooled = pool_features(network.output, pooling)
     outputs = attach_heads(pooled, heads, dropout, hidden, activation)
     spec = ModelSpec(
