@@ -54,6 +54,7 @@ def main() -> None:
         return
     sides = {"Keras predict": _predict, "tftune": _tftune}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
+    cpu_seconds: dict[str, list[float]] = {name: [] for name in sides}
     with tempfile.TemporaryDirectory() as folder:
         data = _photographs(Path(folder), arguments.images)
         for repeat in range(arguments.repeats):
@@ -64,16 +65,23 @@ def main() -> None:
                     arguments.backbone, data, weights=None, image_size=(224, 224)
                 )
                 split = tftune.load_image_folder(folder, validation_share=0, test_share=0).train
-                started = time.perf_counter()
+                started, cpu_started = time.perf_counter(), time.process_time()
                 note = sides[name](model, split)
                 seconds[name].append(time.perf_counter() - started)
-                print(f"{name:<14} {seconds[name][-1]:6.1f} s  {note}", flush=True)
+                cpu_seconds[name].append(time.process_time() - cpu_started)
+                print(
+                    f"{name:<14} {seconds[name][-1]:6.1f} s, {cpu_seconds[name][-1]:6.1f} CPU s  "
+                    f"{note}",
+                    flush=True,
+                )
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     ratio = medians["tftune"] / medians["Keras predict"]
+    cpu = {name: statistics.median(values) for name, values in cpu_seconds.items()}
     print(
         f"\n{arguments.backbone}, {len(split)} images, medians of {arguments.repeats}: Keras "
         f"predict {medians['Keras predict']:.1f} s, tftune's pass and {EPOCHS} head epochs "
-        f"{medians['tftune']:.1f} s: ratio {ratio:.2f}"
+        f"{medians['tftune']:.1f} s: ratio {ratio:.2f}\n(of CPU seconds, which other programs on "
+        f"the machine disturb less: {cpu['tftune'] / cpu['Keras predict']:.2f})"
     )
 
 

@@ -24,7 +24,10 @@ from tftune.errors import check_choice
 ENGINES = ("auto", "tensorflow", "litert")
 
 _SAMPLE = 8
-"""Examples of the first batch that both engines are compared and timed on."""
+"""Examples of the first batch that both engines are compared on."""
+
+_TIMED = 4
+"""Examples that they are timed on, a few times; short, so that other programs miss some of them."""
 
 # What conversion costs on one core, measured on two networks of 13 and 94 MB: 0.9 s and 3.8 s.
 _CONVERSION_SECONDS = 0.5
@@ -36,7 +39,7 @@ _SAVED_WITH_DEPTHWISE = 0.45
 _SAVED_WITHOUT = 0.1
 _WORTH = 1.2
 
-_ROUNDS = 3
+_ROUNDS = 6
 _REMEMBERED_SECONDS = 86400
 """How long "LiteRT is not faster" is believed: other programs may have been in its way."""
 
@@ -177,7 +180,7 @@ def _measure(
     tensorflow = TensorFlowEngine(trunk.forward, "")
     inputs = tf.constant(sample)
     expected = tensorflow(inputs)
-    (tensorflow_seconds,) = _seconds([tensorflow], inputs, rounds=1)
+    (tensorflow_seconds,) = _seconds([tensorflow], inputs[:_TIMED], rounds=2)
     gain = tensorflow_seconds * _saved_share(trunk) * num_rows
     if choose and gain < _WORTH * _conversion_seconds(trunk):
         tensorflow.reason = (
@@ -197,7 +200,7 @@ def _measure(
     if not difference <= litert.TOLERANCE:  # NaN counts as different
         reason = f"LiteRT differs from Keras by {difference:.0e} of the largest output"
         return _remembered(tensorflow, reason, folder)
-    tensorflow_seconds, litert_seconds = _seconds([tensorflow, converted], inputs)
+    tensorflow_seconds, litert_seconds = _seconds([tensorflow, converted], inputs[:_TIMED])
     times = f"{litert_seconds * 1e3:.1f} ms an example against {tensorflow_seconds * 1e3:.1f}"
     if choose and litert_seconds >= tensorflow_seconds:
         return _remembered(tensorflow, f"LiteRT is not faster: {times}", folder)
