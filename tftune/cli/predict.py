@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tftune.cli import console
 from tftune.cli.arguments import Json, Model
 from tftune.display import Table, as_text
+
+if TYPE_CHECKING:
+    from tftune.builders.transfer_model import TransferModel
 
 
 def command(
@@ -23,7 +26,8 @@ def command(
     console.import_tensorflow_quietly()
     import tftune
 
-    answers = tftune.load(model).predict(list(images))
+    loaded = tftune.load(model)
+    answers = loaded.predict(list(images))
     assert isinstance(answers, list)
     if as_json:
         pairs = zip(images, answers, strict=True)
@@ -31,6 +35,17 @@ def command(
         return
     rows = []
     for image, answer in zip(images, answers, strict=True):
-        best = list(answer.items())[:top]
-        rows.append((str(image), ", ".join(f"{name} {p:.3f}" for name, p in best)))
-    print(as_text([Table(("image", "class and probability"), rows)]))
+        by_head = {loaded.heads[0].name: answer} if len(loaded.heads) == 1 else answer
+        for head in loaded.heads:
+            # A regression's values are all wanted, whichever are largest.
+            shown = None if head.task == "regression" else top
+            best = list(by_head[head.name].items())[:shown]
+            told = ", ".join(f"{name} {value:.3f}" for name, value in best)
+            rows.append((str(image), told if len(loaded.heads) == 1 else f"{head.name}: {told}"))
+    print(as_text([Table(("image", _heading(loaded)), rows)]))
+
+
+def _heading(model: TransferModel) -> str:
+    if len(model.heads) > 1:
+        return "answers"
+    return "value" if model.task == "regression" else "class and probability"

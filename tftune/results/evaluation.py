@@ -83,10 +83,10 @@ class Evaluation(Displayed):
         return {
             "split": self.split,
             "num_examples": self.num_examples,
-            "metrics": dict(self.metrics),
+            "metrics": _finite(self.metrics),
             "intervals": {name: asdict(interval) for name, interval in self.intervals.items()},
             "baseline_accuracy": None if self.task != "multiclass" else self.baseline_accuracy,
-            "per_class": {name: dict(row) for name, row in self.per_class.items()},
+            "per_class": {name: _finite(row) for name, row in self.per_class.items()},
             "confusion": self.confusion.tolist(),
             "class_names": list(self.class_names),
             "task": self.task,
@@ -144,3 +144,8 @@ class Evaluation(Displayed):
         axes.set(xlabel="predicted class", ylabel="true class")
         axes.set_title(f"{self.split}: accuracy {self.intervals['accuracy']}")
         return figure
+
+
+def _finite(row: Mapping[str, float]) -> dict[str, float | None]:
+    # JSON has no NaN, which stands for a figure that the examples do not give.
+    return {name: value if np.isfinite(value) else None for name, value in row.items()}
