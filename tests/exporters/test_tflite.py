@@ -1,9 +1,12 @@
 """A .tflite file gives the model's answers in LiteRT."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tftune
+from tftune.config import HeadSpec, ImageInput, ModelSpec
 from tftune.errors import ConfigError, ExportError, OutputExistsError
 
 
@@ -100,6 +103,27 @@ def test_an_export_past_its_budget_is_refused_unless_allowed(
     assert export.certificate.overridden
     assert not export.certificate.passed
     assert "in spite of" in str(export)
+
+
+class _Strange(keras.layers.Layer):
+    """Computes what TensorFlow Lite has no operator for."""
+
+    def call(self, inputs):
+        return tf.math.igamma(tf.abs(inputs) + 1.0, tf.abs(inputs) + 1.0)
+
+
+def test_what_cannot_be_converted_is_named_with_its_layer(tmp_path):
+    image = keras.Input((8, 8, 3), name="image")
+    features = keras.layers.Conv2D(4, 1, name="features")(image)
+    pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(_Strange(name="odd")(features))
+    logits = keras.layers.Dense(2, name="logits")(pooled)
+    outputs = keras.layers.Softmax(name="probabilities")(logits)
+    head = HeadSpec("label", "multiclass", ("a", "b"), "logits", "probabilities")
+    spec = ModelSpec("own", ImageInput((8, 8)), "features", "pooled", (head,))
+    model = tftune.TransferModel(keras.Model(image, outputs), spec)
+    with pytest.raises(ExportError, match="no operator for Igamma of layer odd"):
+        tftune.export_tflite(model, tmp_path / "m.tflite")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_is_kept_unless_overwriting_is_asked_for(small_model, tmp_path):

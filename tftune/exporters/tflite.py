@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -249,7 +250,26 @@ def _convert(model: TransferModel, quantize: str, images: Split | None) -> bytes
             return converter.convert()
         except Exception as error:
             # The converter raises its own, undocumented exception types.
-            raise ExportError(f"TensorFlow Lite cannot convert this model: {error}") from error
+            raise ExportError(_conversion_message(network, str(error))) from error
+
+
+def _conversion_message(network: keras.Model, text: str) -> str:
+    """Name the operators and the layers that the converter's pages of output complain of."""
+    operators = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
+    if not operators:
+        return f"TensorFlow Lite cannot convert this model: {text.splitlines()[0][:300]}"
+    known = {layer.name for layer in network.layers}
+    layers = set()
+    for location in re.findall(r'"([^"@]+)@__inference', text):
+        # Traced a second time, a layer's scope is its name with a number behind.
+        parts = {re.sub(r"_\d+$", "", part) for part in location.split("/")}
+        layers |= known & (parts | set(location.split("/")))
+    where = f" of layer {', '.join(sorted(layers))}" if layers else ""
+    return (
+        f"TensorFlow Lite has no operator for {', '.join(operators)}{where}. "
+        "Replace that layer by one of built-in operations, or serve the model with "
+        "`export_saved_model`."
+    )
 
 
 def _calibration_choice(split: Split) -> np.ndarray:
