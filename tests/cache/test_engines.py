@@ -154,3 +154,6 @@ def test_a_plan_can_ask_what_would_run(pretrained_model, stripes, tmp_path):
     store = ActivationStore(tmp_path)
     choice, count = planned_engine(trunk, stripes.train.examples, store=store)
     assert (choice.name, count) == ("tensorflow", 18)
+    assert list(tmp_path.iterdir()) == []
+    boundary_activations(trunk, stripes.train.examples.take(np.arange(7)), store=store)
+    assert planned_engine(trunk, stripes.train.examples, store=store)[1] == 11

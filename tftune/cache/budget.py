@@ -118,6 +118,20 @@ def entry(folder: Path, count_rows: bool = False) -> Entry:
     return Entry(folder, _size(folder), last_used, about, rows)
 
 
+def entries(root: Path, count_rows: bool = False) -> list[Entry]:
+    """Describe every trunk in the cache, the one used longest ago first.
+
+    Args:
+        root: the folder of trunks.
+        count_rows: also read the indices.
+    """
+    found = []
+    for folder in folders(root):
+        with contextlib.suppress(FileNotFoundError):  # another process may just be evicting it
+            found.append(entry(folder, count_rows))
+    return sorted(found, key=lambda item: item.last_used)
+
+
 def make_room(root: Path, needed: int, budget: int | None = None) -> list[Path]:
     """Evict the least recently used trunks until `needed` more bytes fit the budget.
 
@@ -134,15 +148,11 @@ def make_room(root: Path, needed: int, budget: int | None = None) -> list[Path]:
     Raises:
         CacheFullError: if they cannot fit, or the disk has not that much free.
     """
-    entries = []
-    for folder in folders(root):
-        with contextlib.suppress(FileNotFoundError):  # another process may be evicting as well
-            entries.append(entry(folder))
-    entries.sort(key=lambda item: item.last_used)
-    held = sum(item.size_bytes for item in entries)
+    oldest_first = entries(root)
+    held = sum(item.size_bytes for item in oldest_first)
     allowed = default_budget(root, held) if budget is None else budget
     evicted = []
-    for item in entries:
+    for item in oldest_first:
         if held + needed <= allowed:
             break
         if remove_if_unused(item.folder):
@@ -172,11 +182,10 @@ def clear(root: Path, older_than: float = 0.0) -> tuple[list[Entry], list[Entry]
     """
     removed: list[Entry] = []
     kept: list[Entry] = []
-    for folder in folders(root):
-        item = entry(folder)
+    for item in entries(root):
         if time.time() - item.last_used < older_than:
             continue
-        (removed if remove_if_unused(folder) else kept).append(item)
+        (removed if remove_if_unused(item.folder) else kept).append(item)
     return removed, kept
 
 

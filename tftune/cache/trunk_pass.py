@@ -138,9 +138,13 @@ def planned_engine(
         The choice, and the number of examples that are not in the cache.
     """
     store = store or ActivationStore()
-    rows = store.open(trunk.fingerprint, dtype)
-    count = len(rows.missing(examples.fingerprints))
-    return choose_engine(trunk, count, store.trunk_folder(trunk.fingerprint)), count
+    folder = store.trunk_folder(trunk.fingerprint)
+    if folder.is_dir():
+        rows = store.open(trunk.fingerprint, dtype)
+        count = len(rows.missing(examples.fingerprints))
+    else:  # asking must not leave an empty folder
+        count = len(set(examples.fingerprints))
+    return choose_engine(trunk, count, folder), count
 
 
 def _run(

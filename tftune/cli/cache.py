@@ -30,8 +30,7 @@ def info(as_json: Json = False) -> None:
     """List what the cache holds, what it may hold, and where it is."""
     place = cache_folder()
     root = place / "activations"
-    entries = [budget.entry(folder, count_rows=True) for folder in budget.folders(root)]
-    entries.sort(key=lambda entry: -entry.last_used)
+    entries = budget.entries(root, count_rows=True)[::-1]
     total = sum(entry.size_bytes for entry in entries)
     allowed = budget.default_budget(root, total)
     if as_json:
