@@ -12,6 +12,7 @@ import tftune
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
 from tftune.data.image_files import ImageFiles
+from tftune.data.targets import Target
 from tftune.errors import DataError
 from tftune.results.audit import distinct
 
@@ -292,3 +293,34 @@ def test_few_images_are_audited_without_features_and_it_is_said(stripes):
 def test_a_folder_that_cannot_be_used_at_all_is_refused(tmp_path):
     with pytest.raises(DataError, match="must be an existing folder"):
         _audit(tmp_path / "nowhere")
+
+
+def test_arrays_are_audited_and_cleaned_too():
+    crops = [np.asarray(crop) for crop in _crops("chelsea", 12) + _crops("coffee", 12)]
+    images = [*crops, crops[0], np.zeros((64, 64, 3), np.uint8)]
+    labels = [0] * 12 + [1] * 12 + [1, 1]
+    data = tftune.load_image_arrays(
+        images,
+        labels,
+        ["cat", "cup"],
+        split=["train"] * len(images),
+        validation_share=0,
+        test_share=0,
+    )
+    report = _audit(data)
+    (conflict,) = report.of_kind("label_conflict")
+    assert {example.path for example in conflict.examples} == {"image 0", "image 24"}
+    assert len(report.of_kind("constant_image")) == 1
+    assert len(data.drop(report.issues).train) == 23
+
+
+def test_images_of_several_labels_conflict_only_if_the_sets_differ(folder):
+    files = [str(folder / "coffee" / "00.png")] * 2 + [str(folder / "coffee" / "01.png")] * 2
+    values = np.array([[1, 1], [1, 1], [1, 0], [1, 1]], np.float32)
+    target = Target("tags", "multilabel", ("hot", "wet"), values)
+    train = tftune.Split("train", ImageFiles(tuple(files)), (target,))
+    data = tftune.Dataset(train, train.take([]), train.take([]))
+    report = _audit(data)
+    assert [len(issue.examples) for issue in report.of_kind("exact_duplicate")] == [2, 2]
+    (conflict,) = report.of_kind("label_conflict")
+    assert conflict.message == "2 identical images have different labels: hot, hot + wet."

@@ -187,8 +187,8 @@ class Dataset(Displayed):
         kept: dict[str, Split] = {}
         for name, split in self.splits.items():
             indices = [example.index for example in doomed if example.split == name]
-            paths = {e.index: e.path for e in doomed if e.split == name and e.path}
-            here = getattr(split.examples, "paths", ())
+            paths = {e.index: e.path for e in doomed if e.split == name}
+            here = split.examples.names
             if any(not 0 <= index < len(split) for index in indices) or any(
                 index >= len(here) or here[index] != path for index, path in paths.items()
             ):

@@ -102,10 +102,10 @@ def audit(
 def _examples_of(data: Dataset) -> list[Example]:
     examples = []
     for name, split in data.splits.items():
-        paths = getattr(split.examples, "paths", [""] * len(split))
-        names = _class_names_of(split)
+        classes = _class_names_of(split)
         examples += [
-            Example(name, index, str(path), names[index]) for index, path in enumerate(paths)
+            Example(name, index, called, classes[index])
+            for index, called in enumerate(split.examples.names)
         ]
     return examples
 

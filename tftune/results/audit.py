@@ -44,7 +44,7 @@ class Example:
     Attributes:
         split: "train", "validation" or "test".
         index: its place in the split.
-        path: its file, or an empty string if it has none.
+        path: its file, or what its source calls it, such as "image 7" of an array.
         class_name: what it is labelled as, or an empty string if it has no class.
     """
 
@@ -55,8 +55,8 @@ class Example:
 
     @property
     def short_name(self) -> str:
-        """The last two parts of the path, or split and index."""
-        return "/".join(Path(self.path).parts[-2:]) if self.path else f"{self.split}[{self.index}]"
+        """The last two parts of the path."""
+        return "/".join(Path(self.path).parts[-2:])
 
 
 @dataclass(frozen=True)
