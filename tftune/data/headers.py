@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import stat
@@ -9,9 +10,10 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
-from tftune.data.exif import EXIF_SEARCH_BYTES
+from tftune.data.exif import EXIF_SEARCH_BYTES, exif_orientation
 from tftune.errors import DataError
 
 IMAGE_SUFFIXES = frozenset(
@@ -124,7 +126,8 @@ def _sniff(stream: BinaryIO, name: str) -> ImageHeader:
 
 def _decoder(image: Image.Image, head: bytes) -> int:
     if image.format in ("JPEG", "MPO"):
-        return GRAPH if b"Exif\0\0" in head else PLAIN
+        is_turned = b"Exif\0\0" in head and int(_orientation()(head)) != 1
+        return GRAPH if is_turned else PLAIN
     if image.format == "PNG":
         if "exif" in image.info:
             return PILLOW
@@ -136,6 +139,12 @@ def _decoder(image: Image.Image, head: bytes) -> int:
         return PLAIN if (bits, compression, image.mode) == (24, 0, "RGB") else PILLOW
     # TensorFlow reads all frames of a GIF to give the first, and has no TIFF.
     return PILLOW
+
+
+@functools.lru_cache(maxsize=1)
+def _orientation():
+    spec = tf.TensorSpec((), tf.string)
+    return tf.function(exif_orientation, input_signature=[spec])
 
 
 def _too_large(name: str, size: str = "") -> str:
