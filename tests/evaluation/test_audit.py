@@ -74,6 +74,8 @@ def test_damaged_files_are_listed_and_dropped(folder):
     assert len(report.of_kind("unreadable")) == 2
     assert "03.png" in said
     assert "empty.jpg" in said
+    row = next(line for line in str(report).splitlines() if "unreadable" in line)
+    assert row.split()[2:4] == ["2", "2"]  # findings and images
     data = tftune.load_image_folder(folder, check_files=False, on_bad="skip")
     kept = data.drop(_audit(data).issues)
     assert not [

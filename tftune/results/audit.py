@@ -157,9 +157,7 @@ class AuditReport(Displayed):
             issues = self.of_kind(kind)
             if issues:
                 severity = min((i.severity for i in issues), key=SEVERITIES.index)
-                count = len(distinct(i.examples for i in issues))
-                shown = _shown(issues)
-                rows.append((severity, as_words(kind), len(issues), count or "", shown))
+                rows.append((severity, as_words(kind), len(issues), _count(issues), _shown(issues)))
                 advice.append(f"{as_words(kind).capitalize()}: {KINDS[kind]}")
         table = Table(("severity", "kind", "findings", "images", "examples"), rows, title=title)
         return [table, *advice, *self.notes, self.verdict]
@@ -195,6 +193,12 @@ def distinct(groups: Iterable[Iterable[Example]]) -> tuple[Example, ...]:
 def as_words(kind: str) -> str:
     """Write a kind for a reader: "near_duplicate" as "near duplicate"."""
     return kind.replace("_", " ")
+
+
+def _count(issues: tuple[Issue, ...]) -> int | str:
+    """Count images; a file that was left out on loading is no example but counts."""
+    left_out = sum(issue.kind == "unreadable" and not issue.examples for issue in issues)
+    return len(distinct(issue.examples for issue in issues)) + left_out or ""
 
 
 def _shown(issues: tuple[Issue, ...]) -> str:
