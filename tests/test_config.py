@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tftune.config import OPTIMIZERS, PHASE_NAMES, SCHEDULES, ImageInput, Phase, Plan
+from tftune.config import OPTIMIZERS, PHASE_NAMES, PRECISIONS, SCHEDULES, ImageInput, Phase, Plan
 from tftune.errors import ConfigError, ModelFileError
 
 phases = st.builds(
@@ -13,12 +13,24 @@ phases = st.builds(
     unfreeze=st.sampled_from(["none", "all", 2, 0.3, "block5"]),
     epochs=st.integers(0, 100),
     learning_rate=st.floats(1e-8, 1),
-    batch_size=st.integers(1, 512),
-    optimizer=st.sampled_from(OPTIMIZERS),
+    batch_size=st.one_of(st.integers(1, 512), st.just("auto")),
+    optimizer=st.one_of(
+        st.sampled_from(OPTIMIZERS),
+        st.just({"class_name": "SGD", "config": {"nesterov": True, "momentum": 0.9}}),
+    ),
     schedule=st.sampled_from(SCHEDULES),
     weight_decay=st.floats(0, 1),
+    warm_up=st.floats(0, 0.99),
+    layer_decay=st.floats(0.01, 1),
+    clip_norm=st.floats(0, 10),
+    label_smoothing=st.floats(0, 0.99),
+    ema=st.floats(0, 0.999),
+    l2_sp=st.floats(0, 1),
+    class_weights=st.sampled_from([None, "balanced", {"rose": 2.0}]),
+    precision=st.sampled_from(PRECISIONS),
     patience=st.integers(0, 10),
     start_from_probe=st.booleans(),
+    interpolate=st.booleans(),
 )
 plans = st.builds(
     Plan,
@@ -44,7 +56,7 @@ def test_every_plan_prints_within_eighty_columns(plan):
 
 def test_all_problems_of_a_phase_are_told_at_once():
     with pytest.raises(ConfigError) as raised:
-        Phase("fine_tunning", "none", epochs=-1, learning_rate=float("nan"), optimizer="adamx")
+        Phase("fine_tunning", "none", epochs=-1, learning_rate=float("nan"), optimizer="adamv")
     message = str(raised.value)
     assert "Did you mean 'fine_tuning'?" in message
     assert "`epochs` must be at least 0. Received: -1." in message
@@ -63,3 +75,8 @@ def test_json_that_is_no_plan_is_refused(tmp_path):
 def test_an_image_size_of_nothing_is_refused():
     with pytest.raises(ConfigError, match="image_size"):
         ImageInput((0, 224))
+
+
+def test_phases_of_one_name_are_numbered():
+    phase = Phase("fine_tuning", 1, epochs=1, learning_rate=0.1)
+    assert Plan((phase, phase)).labels == ("fine_tuning", "fine_tuning_2")

@@ -34,6 +34,14 @@ class SentinelError(TftuneError, RuntimeError):
     """Training moved variables it promised to keep, or kept variables it promised to move."""
 
 
+class NonFiniteLossError(TftuneError, ArithmeticError):
+    """The training loss became NaN or infinite; the model holds the last good weights."""
+
+
+class ResumeError(TftuneError, RuntimeError):
+    """A folder holds an unfinished run of something else than what was asked for."""
+
+
 class ExportError(TftuneError, RuntimeError):
     """An export could not be written or does not give the model's own answers."""
 

@@ -42,6 +42,11 @@ class Progress:
         """Announce a step of the work; call the result with (done, total) as it goes on."""
         return Step(self, description)
 
+    def say(self, sentence: str) -> None:
+        """Write a sentence, unless silent."""
+        if self._live or self._lines:
+            self._console.print(sentence, soft_wrap=True, highlight=False, markup=False)
+
 
 class Step:
     """One step of long work; a callable that takes (done, total, note)."""

@@ -162,4 +162,5 @@ def test_ctrl_c_ends_in_a_sentence(stripes_folder, tmp_path):
     assert process.returncode == 130
     assert "Stopped at your request" in rest
     assert "Traceback" not in rest
-    assert list(tmp_path.iterdir()) == []
+    assert "continues the run" in rest
+    assert not (tmp_path / "run" / "metrics.json").exists()

@@ -27,6 +27,7 @@ class TrainingRun(Displayed):
         data_fingerprint: digest of the data's contents and labels.
         verdict: one sentence: did fine-tuning help.
         folder: where the run was written, or an empty string.
+        notes: what else the reader should know, one sentence each.
     """
 
     model: Any
@@ -37,6 +38,7 @@ class TrainingRun(Displayed):
     data_fingerprint: str
     verdict: str
     folder: str = ""
+    notes: tuple[str, ...] = ()
 
     def sections(self) -> list[str | Table]:
         """Show every epoch, then the verdict."""
@@ -54,7 +56,12 @@ class TrainingRun(Displayed):
             for row in self.history.itertuples()
         ]
         spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.timings.items())
-        return [Table(columns, rows, title="Training"), f"Time: {spent}.", self.verdict]
+        return [
+            Table(columns, rows, title="Training"),
+            f"Time: {spent}.",
+            *self.notes,
+            self.verdict,
+        ]
 
     def plot(self) -> Any:
         """Draw loss and accuracy over epochs, phases side by side.

@@ -33,6 +33,8 @@ def cached_epochs(
     batch_size: int,
     epochs: int | None,
     seed: int | None,
+    start: tuple[int, int] = (0, 0),
+    drop_remainder: bool = False,
 ) -> tf.data.Dataset:
     """Gather rows of memory-mapped activations epoch after epoch; memory is a few batches.
 
@@ -43,6 +45,8 @@ def cached_epochs(
         epochs: how many epochs to chain; None never ends, as Keras wants it with
             `steps_per_epoch` (it warns of the end of the data even after the last step).
         seed: with the epoch, decides the order; None keeps the examples' own order.
+        start: the epoch and the batch in it to begin with, both from 0.
+        drop_remainder: leave out a smaller last batch, as several devices need it.
 
     Returns:
         Dataset of (float32 activations, labels).
@@ -58,13 +62,19 @@ def cached_epochs(
         return tf.ensure_shape(gathered, shape), tf.gather(labels_tensor, chosen)
 
     def one_epoch(indices: tf.data.Dataset) -> tf.data.Dataset:
-        return indices.batch(batch_size).map(gather)
+        return indices.batch(batch_size, drop_remainder).map(gather)
 
-    return _chain(len(labels), batch_size, seed, epochs, one_epoch)
+    return _chain(len(labels), batch_size, seed, epochs, one_epoch, start)
 
 
 def image_epochs(
-    split: Split, image_input: ImageInput, batch_size: int, epochs: int | None, seed: int | None
+    split: Split,
+    image_input: ImageInput,
+    batch_size: int,
+    epochs: int | None,
+    seed: int | None,
+    start: tuple[int, int] = (0, 0),
+    drop_remainder: bool = False,
 ) -> tf.data.Dataset:
     """Read labelled images epoch after epoch, in the same orders as `cached_epochs`.
 
@@ -75,6 +85,8 @@ def image_epochs(
         epochs: how many epochs to chain; None never ends, as Keras wants it with
             `steps_per_epoch` (it warns of the end of the data even after the last step).
         seed: with the epoch, decides the order; None keeps the examples' own order.
+        start: the epoch and the batch in it to begin with, both from 0.
+        drop_remainder: leave out a smaller last batch, as several devices need it.
 
     Returns:
         Dataset of (float32 images in [0, 255], labels).
@@ -87,9 +99,9 @@ def image_epochs(
 
     def one_epoch(indices: tf.data.Dataset) -> tf.data.Dataset:
         examples = indices.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return examples.batch(batch_size)
+        return examples.batch(batch_size, drop_remainder)
 
-    return _chain(len(split), batch_size, seed, epochs, one_epoch)
+    return _chain(len(split), batch_size, seed, epochs, one_epoch, start)
 
 
 def _chain(
@@ -98,17 +110,19 @@ def _chain(
     seed: int | None,
     epochs: int | None,
     one_epoch: Callable[[tf.data.Dataset], tf.data.Dataset],
+    start: tuple[int, int],
 ) -> tf.data.Dataset:
     def order_of(epoch: np.ndarray) -> np.ndarray:
-        return np.arange(count) if seed is None else epoch_order(count, seed, int(epoch))
+        order = np.arange(count) if seed is None else epoch_order(count, seed, int(epoch))
+        return order[start[1] * batch_size :] if epoch == start[0] else order
 
     def batches_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.ensure_shape(tf.numpy_function(order_of, [epoch], tf.int64), (count,))
+        order = tf.ensure_shape(tf.numpy_function(order_of, [epoch], tf.int64), (None,))
         return one_epoch(tf.data.Dataset.from_tensor_slices(order))
 
     num_batches = math.ceil(count / batch_size)
     if epochs is None:
-        return tf.data.Dataset.counter().flat_map(batches_of).prefetch(2)
+        return tf.data.Dataset.counter(start[0]).flat_map(batches_of).prefetch(2)
     batches = tf.data.Dataset.range(epochs).flat_map(batches_of).prefetch(2)
     # Without it Keras takes the end of the data for a mistake and warns.
     return batches.apply(tf.data.experimental.assert_cardinality(epochs * num_batches))

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
 from tftune.config import Plan
-from tftune.data.dataset import Dataset
+from tftune.data.dataset import Dataset, Split
 from tftune.errors import ConfigError
-from tftune.evaluation.evaluate import check_classes, evaluate
+from tftune.evaluation.evaluate import check_classes
+from tftune.evaluation.metrics import classification_evaluation
 from tftune.progress import Progress
 from tftune.results.evaluation import Evaluation
 from tftune.results.training_run import TrainingRun
-from tftune.training.phase import run_phase
+from tftune.training.boundary import probabilities_of
+from tftune.training.callbacks import copy_of
+from tftune.training.checkpoint import Checkpoints
+from tftune.training.logs import scalar_log
+from tftune.training.phase import Surroundings, run_phase
 from tftune.training.plan import plan as make_plan
-from tftune.training.run_directory import check_output, write_run
+from tftune.training.run_directory import begin_run, check_output, checkpoint_folder, finish_run
+from tftune.training.run_state import RunState
+from tftune.training.seeds import seed_layers
+from tftune.training.sentinel import promised_variables
 
 CallbackFactory = Callable[[], Sequence[keras.callbacks.Callback]]
 
@@ -46,7 +57,8 @@ def fine_tune(
         model: trained in place.
         data: trained on `train`, judged on `validation`; `test` is not touched.
         plan: what to do; `tftune.plan(model, data)` by default.
-        output: a run directory to write; nothing is written by default.
+        output: a run directory to write; nothing is written by default. Checkpoints go there
+            while training goes on: after a kill the same call continues at the next batch.
         overwrite: replace a run directory that exists.
         verbose: show progress on standard error.
         callbacks: called for each phase; returns new Keras callbacks for it.
@@ -56,10 +68,12 @@ def fine_tune(
         The record of the run; `run.model` is `model`.
 
     Raises:
-        OutputExistsError: if `output` exists and `overwrite` is False.
+        OutputExistsError: if `output` holds a finished run and `overwrite` is False.
+        ResumeError: if it holds an unfinished run of another plan, data or model.
         DataError: if the data's classes are not the model's.
         ConfigError: if a split that is needed is empty.
         SentinelError: if training moved other weights than the plan promises.
+        NonFiniteLossError: if the loss became NaN or infinite; the best weights so far are back.
     """
     plan = plan or make_plan(model, data)
     check_output(output, overwrite)
@@ -70,33 +84,86 @@ def fine_tune(
                 "Load it with a larger share for that split."
             )
         check_classes(model, split)
+    folder = None
+    if output is not None:
+        folder = begin_run(output, overwrite, plan, _digests(model, data))
+    state = RunState(model, plan, Checkpoints(checkpoint_folder(folder) if folder else None))
+    pretrained = _pretrained(model, plan)
     keras.utils.set_random_seed(plan.seed)
-    rows: list[dict] = []
-    timings: dict[str, float] = {}
-    validation: dict[str, Evaluation] = {}
-    with Progress(verbose) as progress:
-        for phase in plan.phases:
-            own = callbacks() if callbacks else ()
-            record = run_phase(model, data, plan, phase, progress, own, store)
-            rows.extend(record.rows)
-            for step, seconds in record.seconds.items():
-                timings[f"{phase.name} {step}"] = seconds
-            started = time.perf_counter()
-            validation[phase.name] = evaluate(model, data.validation)
-            timings["validation"] = timings.get("validation", 0) + time.perf_counter() - started
+    with Progress(verbose) as progress, scalar_log(folder) as log:
+        if state.read():
+            progress.step(f"continuing with {plan.labels[state.phase]}")(1, 1)
+        else:
+            state.begin(0)
+        around = Surroundings(
+            plan, progress, callbacks or (lambda: ()), store, log, state, pretrained
+        )
+        try:
+            for index in range(state.phase, len(plan.phases)):
+                seed_layers(model, plan.seed, index)
+                state.finished.append(run_phase(model, data, index, around))
+                if index + 1 < len(plan.phases):
+                    state.begin(index + 1)
+        except KeyboardInterrupt:
+            if folder is not None:
+                progress.say(f"Stopped. The same command or call continues the run in {folder}.")
+            raise
+    started = time.perf_counter()
+    validation = {
+        record.label: _evaluation(model, data.validation, record.logits["kept"])
+        for record in state.finished
+    }
+    timings = {
+        f"{record.label} {step}": seconds
+        for record in state.finished
+        for step, seconds in record.seconds.items()
+    }
+    timings["validation"] = time.perf_counter() - started
     run = TrainingRun(
         model=model,
         plan=plan,
-        history=pd.DataFrame(rows),
+        history=pd.DataFrame([row for record in state.finished for row in record.rows]),
         validation=validation,
         timings=timings,
         data_fingerprint=data.fingerprint,
         verdict=verdict(validation),
         folder=str(output) if output else "",
+        notes=tuple(note for record in state.finished for note in record.notes),
     )
-    if output:
-        write_run(run, output, overwrite)
+    if output is not None and folder is not None:
+        finish_run(run, folder, output)
+        Checkpoints(checkpoint_folder(Path(output))).clear()
     return run
+
+
+def _evaluation(model: TransferModel, split: Split, logits: np.ndarray) -> Evaluation:
+    """Measure what a phase left from the logits it gave, without reading images again."""
+    return classification_evaluation(
+        probabilities_of(model.spec.heads[0], logits),
+        split.labels,
+        split.class_names,
+        split=split.name,
+    )
+
+
+def _digests(model: TransferModel, data: Dataset) -> dict[str, str]:
+    """Digest what a run depends on; the head's first weights are random, so they do not count."""
+    trunk, _ = model.cut(model.spec.pooled_layer)
+    digest = hashlib.blake2b(trunk.fingerprint.encode(), digest_size=16)
+    digest.update(repr(model.spec.heads).encode())
+    return {"data": data.fingerprint, "model": digest.hexdigest()}
+
+
+def _pretrained(model: TransferModel, plan: Plan) -> dict[str, np.ndarray]:
+    """Copy the backbone's weights that a phase will pull towards, if any does."""
+    backbone = {operation.name for operation in model.backbone.operations}
+    kept = {}
+    for phase in plan.phases:
+        if phase.l2_sp:
+            for weight in promised_variables(model, phase.unfreeze):
+                if weight.path.split("/")[0] in backbone:
+                    kept[weight.path] = copy_of([weight])[0]
+    return kept
 
 
 def verdict(validation: dict[str, Evaluation]) -> str:

@@ -14,202 +14,227 @@ import tensorflow as tf
 
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
-from tftune.cache.trunk_pass import boundary_activations
 from tftune.config import Phase, Plan
-from tftune.data.dataset import Dataset, Split
+from tftune.data.dataset import Dataset
+from tftune.errors import NonFiniteLossError
 from tftune.progress import Progress
-from tftune.training.batches import cached_epochs, image_epochs
-from tftune.training.losses import head_loss
-from tftune.training.optimizer import build_optimizer
-from tftune.training.probe import Probe, fit_probe
+from tftune.training.boundary import CutModel, cut_for_phase
+from tftune.training.callbacks import (
+    History,
+    Journal,
+    KeepBest,
+    StopOnNonFiniteLoss,
+    assign,
+    copy_of,
+)
+from tftune.training.interpolate import best_mix
+from tftune.training.objective import class_weight_table, training_loss
+from tftune.training.optimizer import build_optimizer, step_scales
+from tftune.training.precision import computing_in
+from tftune.training.probe import fit_probe
+from tftune.training.run_state import PhaseRecord, RunState, Training
+from tftune.training.schedules import ReduceOnPlateau
 from tftune.training.sentinel import Sentinel, promised_variables
+
+_LARGEST_BATCH = 256
+_STEPS_FOR_AUTO = 16
 
 
 @dataclass
-class PhaseRecord:
-    """What one phase did.
+class Surroundings:
+    """What a phase needs beside the model and the data.
 
     Attributes:
-        rows: one dictionary an epoch, for the history table.
-        seconds: time spent, by step.
-        probe: the probe the head started from, if any.
+        plan: the whole plan.
+        progress: where to show it.
+        callbacks: makes the caller's own Keras callbacks.
+        store: the activation cache.
+        log: told every row of history.
+        state: the run's state, which writes the checkpoints.
+        pretrained: the backbone's weights at the start of the run by path, for `l2_sp`.
     """
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-    probe: Probe | None = None
+    plan: Plan
+    progress: Progress
+    callbacks: Callable[[], Sequence[keras.callbacks.Callback]]
+    store: ActivationStore | None
+    log: Callable[[dict[str, Any]], None]
+    state: RunState
+    pretrained: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def run_phase(
-    model: TransferModel,
-    data: Dataset,
-    plan: Plan,
-    phase: Phase,
-    progress: Progress,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-    store: ActivationStore | None = None,
-) -> PhaseRecord:
+def run_phase(model: TransferModel, data: Dataset, index: int, around: Surroundings) -> PhaseRecord:
     """Train one phase in place.
 
     Args:
         model: changed in place; afterwards it holds the phase's best weights.
         data: trained on `train`, judged on `validation`.
-        plan: the whole plan, for its seed and cache settings.
-        phase: which of its phases.
-        progress: where to show it.
-        callbacks: the caller's own, new for this phase.
-        store: the activation cache.
+        index: which of the plan's phases.
+        around: everything else; its `state` may hold a checkpoint of this phase to continue from.
 
     Returns:
         The record of the phase.
 
     Raises:
         SentinelError: if other weights moved than the phase promises.
+        NonFiniteLossError: if the loss became NaN or infinite; the best weights so far are back.
     """
-    record = PhaseRecord()
+    phase = around.plan.phases[index]
+    record = PhaseRecord(around.plan.labels[index])
     model.set_trainable(phase.unfreeze)
-    boundary = model.boundary_below(phase.unfreeze) if plan.cache == "disk" else None
-    activations: dict[str, Any] = {}
     started = time.perf_counter()
-    if boundary is None:
-        top = model.logits_model
-    else:
-        trunk, top = model.cut(boundary)
-        dtype = plan.cache_dtype if boundary != model.spec.pooled_layer else "float32"
-        for split in (data.train, data.validation):
-            step = progress.step(f"cache {split.name} at {boundary}")
-            activations[split.name] = boundary_activations(
-                trunk, split.examples, dtype, store=store, on_progress=step
-            )
+    cut = cut_for_phase(model, data, around.plan, phase, around.progress, around.store)
+    if cut.boundary is not None:
         record.seconds["cache"] = time.perf_counter() - started
-    if phase.start_from_probe and activations and boundary == model.spec.pooled_layer:
+    variables = list(cut.top.trainable_variables)
+    continued = around.state.within_phase
+    if continued is None:
+        if phase.start_from_probe and cut.at_pooled_features:
+            started = time.perf_counter()
+            _start_head(cut, data)
+            record.seconds["probe"] = time.perf_counter() - started
+        before = copy_of(variables)
+    else:
+        before = continued.start
+    first = cut.logits(data.validation) if continued is None else continued.first_logits
+    record.logits["probe" if cut.at_pooled_features else "before"] = first
+    if phase.epochs:
         started = time.perf_counter()
-        record.probe = _start_head(model, data, activations)
-        record.seconds["probe"] = time.perf_counter() - started
-    if phase.epochs == 0:
-        return record
-
-    steps = math.ceil(len(data.train) / phase.batch_size)
-    top.compile(
-        optimizer=build_optimizer(phase, steps),
-        loss=head_loss(model.spec.heads[0]),
-        metrics=["accuracy"],
-    )
-    train, validation = _batches(model, data, plan, phase, activations)
-    best = _KeepBest(top, _loss_of(top, validation), phase.patience)
-    watched = model.keras_model.weights
-    promised = promised_variables(model, phase.unfreeze)
-    rows = _Rows(phase, progress.step(phase.name))
-    started = time.perf_counter()
-    top.fit(
-        train,
-        epochs=phase.epochs,
-        steps_per_epoch=steps,
-        validation_data=validation,
-        shuffle=False,  # the batches come shuffled
-        verbose=0,
-        callbacks=[Sentinel(watched, promised), rows, best, *callbacks],
-    )
-    best.restore()
-    record.seconds["train"] = time.perf_counter() - started
-    record.rows = rows.rows
+        _train(cut, data, phase, record, before, first, around)
+        record.seconds["train"] = time.perf_counter() - started
+        if not cut.at_pooled_features:
+            record.logits["fine-tuned"] = cut.logits(data.validation)
+        if phase.interpolate:
+            started = time.perf_counter()
+            record.logits["interpolated"], share = best_mix(cut, data.validation, before, first)
+            record.notes.append(f"{record.label}: kept {share:.0%} of the way it moved.")
+            record.seconds["interpolate"] = time.perf_counter() - started
+    record.logits["kept"] = cut.logits(data.validation)
     return record
 
 
-def _start_head(model: TransferModel, data: Dataset, features: dict[str, np.ndarray]) -> Probe:
+def _train(
+    cut: CutModel,
+    data: Dataset,
+    phase: Phase,
+    record: PhaseRecord,
+    before: list[np.ndarray],
+    first_logits: np.ndarray,
+    around: Surroundings,
+) -> None:
+    continued = around.state.within_phase
+    size = continued.meta["batch_size"] if continued else _first_batch_size(phase, len(data.train))
+    while True:
+        try:
+            return _fit(cut, data, phase, record, before, first_logits, around, size)
+        except tf.errors.ResourceExhaustedError:
+            if phase.batch_size != "auto" or size == 1:
+                raise
+            record.notes.append(
+                f"{record.label}: {size} examples a step did not fit into memory, so it started "
+                f"again with {size // 2}."
+            )
+            assign(cut.top.trainable_variables, before)
+            around.state.within_phase = None
+            size //= 2
+
+
+def _fit(
+    cut: CutModel,
+    data: Dataset,
+    phase: Phase,
+    record: PhaseRecord,
+    before: list[np.ndarray],
+    first_logits: np.ndarray,
+    around: Surroundings,
+    batch_size: int,
+) -> None:
+    model, top, plan = cut.model, cut.top, around.plan
+    steps = math.ceil(len(data.train) / batch_size)
+    loss = training_loss(model.spec.heads[0], phase)
+    optimizer = build_optimizer(phase, steps, step_scales(model, phase), around.pretrained)
+    with computing_in(phase.precision, top, model.spec.logits_layer):
+        top.compile(optimizer=optimizer, loss=loss, metrics=_metrics(model))
+        top.optimizer.build(top.trainable_variables)
+        averages = (lambda: optimizer._model_variables_moving_average) if phase.ema else None
+        lowest = float(loss(data.validation.labels, first_logits))
+        best = KeepBest(top.trainable_variables, lowest, phase.patience, averages)
+        history = History(
+            record.label,
+            phase.epochs,
+            record.rows,
+            around.progress.step(record.label),
+            around.log,
+        )
+        plateau = ReduceOnPlateau(lowest) if phase.schedule == "reduce_on_plateau" else None
+        journal = Journal(steps)
+        training = Training(
+            top, record, best, history, journal, plateau, batch_size, before, first_logits
+        )
+        continued = around.state.within_phase
+        if continued is not None:
+            training.restore(continued)
+        journal.write = lambda: around.state.write_if_due(training)
+        own = [
+            Sentinel(
+                model.keras_model.weights,
+                promised_variables(model, phase.unfreeze),
+                # Late in a cosine a step may be too small to change a weight.
+                check_first_step=continued is None and phase.precision != "mixed_float16",
+            ),
+            StopOnNonFiniteLoss(journal.epoch * steps + journal.step),
+            best,
+            *([plateau] if plateau else []),
+            history,
+            *around.callbacks(),
+            journal,
+        ]
+        weights = class_weight_table(phase, data.train)
+        validation = cut.ordered_batches(data.validation, batch_size)
+        try:
+            while journal.epoch < phase.epochs and not best.stopped:
+                epoch, step = journal.epoch, journal.step
+                top._initial_epoch = None  # what an earlier `fit` left would skip epochs
+                top.fit(
+                    cut.training_batches(data.train, batch_size, plan.seed, (epoch, step)),
+                    # The rest of an epoch has fewer steps than the whole ones after it.
+                    initial_epoch=epoch,
+                    epochs=epoch + 1 if step else phase.epochs,
+                    steps_per_epoch=steps - step,
+                    validation_data=validation,
+                    class_weight=weights,
+                    shuffle=False,  # the batches come shuffled
+                    verbose=0,
+                    callbacks=own,
+                )
+                if journal.stopped:
+                    break
+        except NonFiniteLossError:
+            best.restore()
+            raise
+        history.finish()
+        best.restore()
+
+
+def _first_batch_size(phase: Phase, num_examples: int) -> int:
+    """Return the phase's batch size; "auto" is the largest power of two with enough steps."""
+    if isinstance(phase.batch_size, int):
+        return phase.batch_size
+    wanted = max(8, num_examples // _STEPS_FOR_AUTO)
+    return min(_LARGEST_BATCH, 1 << (wanted.bit_length() - 1))
+
+
+def _metrics(model: TransferModel) -> list[str]:
+    return ["accuracy"] if model.task == "multiclass" else []
+
+
+def _start_head(cut: CutModel, data: Dataset) -> None:
+    model = cut.model
     probe = fit_probe(
-        np.asarray(features["train"]),
+        np.asarray(cut.activations["train"]),
         data.train.labels,
-        np.asarray(features["validation"]),
+        np.asarray(cut.activations["validation"]),
         data.validation.labels,
         model.num_classes,
     )
     model.keras_model.get_layer(model.spec.logits_layer).set_weights([probe.kernel, probe.bias])
-    return probe
-
-
-def _batches(
-    model: TransferModel,
-    data: Dataset,
-    plan: Plan,
-    phase: Phase,
-    activations: dict[str, np.ndarray],
-) -> tuple[tf.data.Dataset, tf.data.Dataset]:
-    def batches(split: Split, epochs: int | None, seed: int | None) -> tf.data.Dataset:
-        size = phase.batch_size
-        if not activations:
-            return image_epochs(split, model.image_input, size, epochs, seed)
-        return cached_epochs(activations[split.name], split.labels, size, epochs, seed)
-
-    return batches(data.train, None, plan.seed), batches(data.validation, 1, None)
-
-
-def _loss_of(top: keras.Model, validation: tf.data.Dataset) -> float:
-    return float(top.evaluate(validation, verbose=0, return_dict=True)["loss"])
-
-
-class _KeepBest(keras.callbacks.Callback):
-    """Remembers the weights with the lowest validation loss, those at the start included."""
-
-    def __init__(self, top: keras.Model, starting_loss: float, patience: int) -> None:
-        super().__init__()
-        self._variables = list(top.trainable_variables)
-        self._lowest = starting_loss
-        self._weights = self._copy()
-        self._patience = patience
-        self._without_gain = 0
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        loss = (logs or {})["val_loss"]
-        if loss < self._lowest:
-            self._lowest = loss
-            self._weights = self._copy()
-            self._without_gain = 0
-            return
-        self._without_gain += 1
-        if self._patience and self._without_gain >= self._patience:
-            self.model.stop_training = True
-
-    def restore(self) -> None:
-        """Put the remembered weights back."""
-        for variable, value in zip(self._variables, self._weights, strict=True):
-            variable.assign(value)
-
-    def _copy(self) -> list[np.ndarray]:
-        return [np.array(keras.ops.convert_to_numpy(v.value)) for v in self._variables]
-
-
-class _Rows(keras.callbacks.Callback):
-    """Collects a row of history an epoch and shows it."""
-
-    def __init__(self, phase: Phase, step: Callable[[int, int, str], None]) -> None:
-        super().__init__()
-        self.rows: list[dict[str, Any]] = []
-        self._phase = phase
-        self._step = step
-        self._started = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._started = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        logs = logs or {}
-        rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
-        self.rows.append(
-            {
-                "phase": self._phase.name,
-                "epoch": epoch + 1,
-                "loss": logs["loss"],
-                "accuracy": logs["accuracy"],
-                "val_loss": logs["val_loss"],
-                "val_accuracy": logs["val_accuracy"],
-                "learning_rate": float(rate),
-                "seconds": time.perf_counter() - self._started,
-            }
-        )
-        note = f"val loss {logs['val_loss']:.4f}, val accuracy {logs['val_accuracy']:.3f}"
-        self._step(epoch + 1, self._phase.epochs, note)
-
-    def on_train_end(self, logs: dict | None = None) -> None:
-        if len(self.rows) < self._phase.epochs:
-            self._step(self._phase.epochs, self._phase.epochs, "stopped early")

@@ -40,15 +40,21 @@ class Sentinel(keras.callbacks.Callback):
     Args:
         watched: every weight of the model, frozen ones and statistics included.
         promised: the weights that training must move.
+        check_first_step: False checks only at the end, for training whose first step may rightly
+            move nothing.
 
     Raises:
         SentinelError: from the first training step, or from the end of training.
     """
 
     def __init__(
-        self, watched: Sequence[keras.Variable], promised: Sequence[keras.Variable]
+        self,
+        watched: Sequence[keras.Variable],
+        promised: Sequence[keras.Variable],
+        check_first_step: bool = True,
     ) -> None:
         super().__init__()
+        self._check_first_step = check_first_step
         self._promised = {id(variable) for variable in promised}
         self._watched = list(watched)
         self._before: list[bytes] = []
@@ -57,7 +63,7 @@ class Sentinel(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Remember every weight."""
         self._before = [_digest(variable) for variable in self._watched]
-        self._checked = False
+        self._checked = not self._check_first_step
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """After the first step: promised weights moved, all others did not."""

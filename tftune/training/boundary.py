@@ -1,0 +1,133 @@
+"""A model cut at a phase's freeze boundary, with what its trunk gives on every split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tftune.builders.transfer_model import TransferModel
+from tftune.cache.store import ActivationStore
+from tftune.cache.trunk_pass import boundary_activations
+from tftune.config import HeadSpec, Phase, Plan
+from tftune.data.dataset import Dataset, Split
+from tftune.data.pipeline import image_batches
+from tftune.progress import Progress
+from tftune.training.batches import cached_epochs, image_epochs
+
+
+@dataclass
+class CutModel:
+    """What trains in a phase, and what it reads.
+
+    Attributes:
+        model: the whole model.
+        top: the Keras model that trains, from the boundary (or from pixels) to logits.
+        boundary: name of the layer that was cut at; None when the whole network runs every time.
+        activations: the boundary's activations by split name; empty without a boundary.
+    """
+
+    model: TransferModel
+    top: keras.Model
+    boundary: str | None
+    activations: dict[str, np.ndarray] = field(default_factory=dict)
+    _forward: Callable[[tf.Tensor], tf.Tensor] | None = None
+
+    @property
+    def at_pooled_features(self) -> bool:
+        """Whether the head alone is above the boundary."""
+        return self.boundary == self.model.spec.pooled_layer
+
+    def training_batches(
+        self,
+        split: Split,
+        batch_size: int,
+        seed: int,
+        start: tuple[int, int],
+        drop_remainder: bool = False,
+    ) -> tf.data.Dataset:
+        """Return endless shuffled batches of (input, label), from an epoch and batch on."""
+        if self.boundary is None:
+            return image_epochs(
+                split, self.model.image_input, batch_size, None, seed, start, drop_remainder
+            )
+        rows = self.activations[split.name]
+        return cached_epochs(rows, split.labels, batch_size, None, seed, start, drop_remainder)
+
+    def ordered_batches(self, split: Split, batch_size: int) -> tf.data.Dataset:
+        """Return batches of (input, label) once, in the examples' own order."""
+        if self.boundary is None:
+            return image_epochs(split, self.model.image_input, batch_size, 1, None)
+        return cached_epochs(self.activations[split.name], split.labels, batch_size, 1, None)
+
+    def logits(self, split: Split, batch_size: int = 64) -> np.ndarray:
+        """Run the top over a split with the weights it has now.
+
+        Returns:
+            float32, shape (num_examples, num_outputs).
+        """
+        if self._forward is None:
+            shape = (None, *self.top.input_shape[1:])
+            self._forward = tf.function(
+                lambda inputs: self.top(inputs, training=False),
+                input_signature=[tf.TensorSpec(shape, tf.float32)],
+            )
+        rows = [self._forward(batch).numpy() for batch in self._inputs(split, batch_size)]
+        return np.concatenate(rows).astype(np.float32)
+
+    def _inputs(self, split: Split, batch_size: int) -> Iterator[tf.Tensor]:
+        if self.boundary is None:
+            yield from image_batches(split.examples, self.model.image_input, batch_size)
+            return
+        rows = self.activations[split.name]
+        for start in range(0, len(split), batch_size):
+            chosen = np.arange(start, min(start + batch_size, len(split)))
+            yield tf.constant(np.asarray(rows[chosen], dtype=np.float32))
+
+
+def cut_for_phase(
+    model: TransferModel,
+    data: Dataset,
+    plan: Plan,
+    phase: Phase,
+    progress: Progress,
+    store: ActivationStore | None = None,
+) -> CutModel:
+    """Cut a model below what a phase trains, and fill the cache for the data.
+
+    Args:
+        model: the model.
+        data: its `train` and `validation` splits run through the trunk.
+        plan: says whether and how activations are cached.
+        phase: says what trains.
+        progress: shows the pass.
+        store: the cache; the default one if None.
+    """
+    boundary = model.boundary_below(phase.unfreeze) if plan.cache == "disk" else None
+    if boundary is None:
+        return CutModel(model, model.logits_model, None)
+    trunk, top = model.cut(boundary)
+    dtype = plan.cache_dtype if boundary != model.spec.pooled_layer else "float32"
+    activations = {}
+    for split in (data.train, data.validation):
+        step = progress.step(f"cache {split.name} at {boundary}")
+        activations[split.name] = boundary_activations(
+            trunk, split.examples, dtype, store=store, on_progress=step
+        )
+    return CutModel(model, top, boundary, activations)
+
+
+def probabilities_of(head: HeadSpec, logits: np.ndarray) -> np.ndarray:
+    """Turn a head's logits into what it answers: probabilities, or values for a regression.
+
+    Returns:
+        float32, of the logits' shape.
+    """
+    if head.task == "multiclass":
+        return tf.nn.softmax(logits).numpy()
+    if head.task == "multilabel":
+        return tf.nn.sigmoid(logits).numpy()
+    return logits
