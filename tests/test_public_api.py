@@ -32,6 +32,7 @@ PUBLIC_NAMES = [
     "load_tf_dataset",
     "load_tfds",
     "plan",
+    "plans",
     "plot_augmentations",
     "verify_export",
 ]

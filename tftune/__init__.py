@@ -40,9 +40,12 @@ _HOMES = {
     "verify_export": "tftune.exporters.verify",
 }
 
-__all__ = sorted(_HOMES)
+_SUBMODULES = {"plans"}
+
+__all__ = sorted({*_HOMES, *_SUBMODULES})
 
 if TYPE_CHECKING:
+    from tftune import plans
     from tftune.builders.image_classifier import build_image_classifier
     from tftune.builders.transfer_model import TransferModel, load
     from tftune.config import Phase, Plan
@@ -71,6 +74,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"tftune.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'tftune' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)

@@ -15,20 +15,8 @@ from tftune.display import Displayed, Table
 from tftune.errors import ConfigError, ModelFileError, check_choice
 
 RESIZE_METHODS = ("bilinear", "mediapipe", "pad", "crop")
-OPTIMIZERS = (
-    "adamw",
-    "adam",
-    "sgd",
-    "rmsprop",
-    "nadam",
-    "adamax",
-    "adagrad",
-    "adadelta",
-    "adafactor",
-    "lion",
-    "lamb",
-    "ftrl",
-    "muon",
+OPTIMIZERS = tuple(
+    "adamw adam sgd rmsprop nadam adamax adagrad adadelta adafactor lion lamb ftrl muon".split()
 )
 SCHEDULES = ("warmup_cosine", "constant", "one_cycle", "reduce_on_plateau")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")

@@ -6,11 +6,13 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 import tftune
 from tftune.data.pipeline import image_batches
-from tftune.errors import ConfigError, DataError, OutputExistsError, SentinelError
+from tftune.errors import CacheFullError, ConfigError, DataError, OutputExistsError, SentinelError
 from tftune.training.batches import epoch_order
+from tftune.training.boundary import CutModel
 from tftune.training.sentinel import Sentinel, promised_variables
 
 
@@ -223,6 +225,65 @@ def test_the_default_plan_has_two_phases_and_says_why(small_model, stripes):
     assert plan.phases[1].learning_rate < plan.phases[0].learning_rate
     assert "unfreeze" in plan.reasons
     assert "head" in str(plan)
+
+
+def test_gradual_unfreezing_goes_down_stage_by_stage_at_falling_rates(small_model, stripes):
+    plan = tftune.plans.gradual(small_model, stripes, steps=2, unfreeze=2, epochs=1, head_epochs=1)
+    assert [phase.unfreeze for phase in plan.phases] == ["none", 1, 2]
+    assert plan.phases[2].learning_rate == plan.phases[1].learning_rate / 2
+    run = tftune.fine_tune(small_model, stripes, plan, verbose=False)
+    assert list(run.validation) == ["feature_extraction", "fine_tuning", "fine_tuning_2"]
+
+
+def test_interpolation_never_leaves_validation_worse_than_the_head_alone(small_model, stripes):
+    tuned = _phase(name="fine_tuning", unfreeze=1, learning_rate=0.1, epochs=1, interpolate=True)
+    plan = tftune.Plan((_phase(), tuned))
+    run = tftune.fine_tune(small_model, stripes, plan, verbose=False)
+    head, both = run.validation["feature_extraction"], run.validation["fine_tuning"]
+    assert both.metrics["loss"] <= head.metrics["loss"] * (1 + 1e-6)
+    assert both.accuracy >= head.accuracy
+    assert list(run.verdict.scores) == ["probe", "fine-tuned", "interpolated"]
+    # What was measured from the cache is what the model gives from the images.
+    again = tftune.evaluate(small_model, stripes.validation)
+    assert again.metrics["loss"] == pytest.approx(both.metrics["loss"], rel=1e-4)
+
+
+def test_half_precision_trains_float32_weights_and_leaves_the_model_in_float32(
+    small_model, stripes
+):
+    plan = tftune.Plan((_phase(unfreeze="block7", precision="mixed_bfloat16", epochs=1),))
+    run = tftune.fine_tune(small_model, stripes, plan, verbose=False)
+    assert np.isfinite(run.history["loss"]).all()
+    assert {w.dtype for w in small_model.keras_model.weights} == {"float32"}
+    assert {layer.compute_dtype for layer in small_model.keras_model.layers} == {"float32"}
+
+
+def test_a_full_cache_only_costs_time(small_model, stripes, monkeypatch):
+    def full(*arguments, **settings):
+        raise CacheFullError("The cache has no room.")
+
+    monkeypatch.setattr("tftune.training.boundary.boundary_activations", full)
+    plan = tftune.Plan((_phase(epochs=1),))
+    run = tftune.fine_tune(small_model, stripes, plan, verbose=False)
+    assert len(run.history) == 1
+    assert "without the cache" in run.notes[0]
+
+
+def test_an_automatic_batch_is_halved_when_memory_runs_out(small_model, stripes, monkeypatch):
+    sizes = []
+    real = CutModel.training_batches
+
+    def scarce(self, split, batch_size, *others):
+        sizes.append(batch_size)
+        if batch_size > 2:
+            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        return real(self, split, batch_size, *others)
+
+    monkeypatch.setattr(CutModel, "training_batches", scarce)
+    plan = tftune.Plan((_phase(batch_size="auto", epochs=1),))
+    run = tftune.fine_tune(small_model, stripes, plan, verbose=False)
+    assert sizes == [8, 4, 2]
+    assert "8 examples a step did not fit into memory" in run.notes[0]
 
 
 def test_history_can_be_drawn(small_model, stripes):

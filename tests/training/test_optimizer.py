@@ -89,7 +89,7 @@ def test_weight_decay_follows_the_variables_own_rate_and_the_pull_goes_to_the_an
     network = _dense_pair()
     before = {v.path: v.numpy() for v in network.weights}
     anchor = np.full((4, 5), 2.0, "float32")
-    scales = {path: 0.5 for path in before}
+    scales = dict.fromkeys(before, 0.5)
     optimizer = build_optimizer(
         phase.replace(optimizer="adam"), 5, scales, {"below/kernel": anchor}
     )

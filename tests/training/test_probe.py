@@ -22,3 +22,43 @@ def test_the_probe_gives_the_probabilities_of_a_plain_regression(num_classes, nu
     softmax /= softmax.sum(1, keepdims=True)
     # Both solvers stop at a gradient of about 1e-4.
     np.testing.assert_allclose(softmax, expected, atol=5e-3)
+
+
+def _separable(num_examples, num_features, num_classes, noise=1.0, seed=0):
+    generator = np.random.default_rng(seed)
+    labels = np.arange(num_examples) % num_classes
+    centres = generator.normal(0, 1, (num_classes, num_features))
+    return centres[labels] + generator.normal(0, noise, (num_examples, num_features)), labels
+
+
+def test_several_labels_an_example_are_one_regression_each():
+    features, labels = _separable(90, 7, 3)
+    several = np.stack([labels == 0, labels != 1, labels == 2], axis=1).astype("float32")
+    probe = fit_probe(features, several, features[:50], several[:50], 3)
+    for column in range(3):
+        plain = LogisticRegression(C=probe.regularisation, max_iter=5000, tol=1e-8)
+        expected = plain.fit(features, several[:, column]).predict_proba(features)[:, 1]
+        ours = 1 / (1 + np.exp(-probe.logits(features)[:, column]))
+        np.testing.assert_allclose(ours, expected, atol=5e-3)
+
+
+def test_a_class_without_examples_is_never_chosen():
+    features, labels = _separable(40, 5, 2)
+    probe = fit_probe(features, labels * 2, features, labels * 2, 3)
+    assert set(probe.logits(features).argmax(axis=1)) == {0, 2}
+
+
+def test_three_validation_images_do_not_choose_the_regularisation():
+    """They say C=100 whenever all three happen to be right; the training folds know better."""
+    features, labels = _separable(60, 30, 3, noise=6.0)
+    easy = features[:3] * 100
+    probe = fit_probe(features, labels, easy, labels[:3], 3)
+    assert probe.regularisation <= 0.1
+
+
+@pytest.mark.slow
+def test_twenty_thousand_features_of_1280_numbers_are_fitted():
+    features, labels = _separable(20_000, 1280, 10, noise=8.0)
+    features = features.astype("float32")
+    probe = fit_probe(features[:18_000], labels[:18_000], features[18_000:], labels[18_000:], 10)
+    assert probe.validation_accuracy > 0.9

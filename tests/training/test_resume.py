@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 
 import tftune
 from tftune.errors import NonFiniteLossError, OutputExistsError, ResumeError
+from tftune.training.checkpoint import Checkpoints
 
 # Dropout, both phases, every kind of state; small enough to run in seconds.
 PROGRAM = """
@@ -113,8 +115,6 @@ class _StopAt:
     """Makes callbacks that interrupt training at the end of an epoch, as Ctrl-C would."""
 
     def __init__(self, epoch):
-        import keras
-
         def interrupt(epoch_now, logs):
             if epoch_now == epoch:
                 raise KeyboardInterrupt
@@ -123,6 +123,26 @@ class _StopAt:
 
     def __call__(self):
         return self._make()
+
+
+class _StopAtBatch:
+    """Makes callbacks that interrupt training before a batch of the second epoch."""
+
+    def __init__(self, step):
+        self._step = step
+        self._epoch = -1
+
+    def __call__(self):
+        def count(epoch, logs):
+            self._epoch = epoch
+
+        def interrupt(batch, logs):
+            if self._epoch == 1 and batch == self._step:
+                raise KeyboardInterrupt
+
+        return [
+            keras.callbacks.LambdaCallback(on_epoch_begin=count, on_train_batch_begin=interrupt)
+        ]
 
 
 def _plan(**changes):
@@ -144,9 +164,34 @@ def test_an_interrupted_run_says_how_to_continue_and_what_changed(
         tftune.fine_tune(small_model, fewer, _plan(), output=out)
     run = tftune.fine_tune(small_model, stripes, _plan(), output=out, verbose=False)
     assert run.history["epoch"].tolist() == [1, 2, 3]
-    assert json.loads((out / "metrics.json").read_text())["verdict"] == run.verdict
+    assert json.loads((out / "metrics.json").read_text())["verdict"] == run.verdict.to_json()
     with pytest.raises(OutputExistsError):
         tftune.fine_tune(small_model, stripes, _plan(), output=out)
+
+
+@pytest.mark.parametrize("changes", [{}, {"ema": 0.9}, {"schedule": "reduce_on_plateau"}])
+def test_an_epoch_interrupted_half_way_has_the_figures_of_a_whole_one(
+    stripes, tmp_path, monkeypatch, changes
+):
+    monkeypatch.setattr(Checkpoints, "due", property(lambda self: self.folder is not None))
+
+    def model():
+        keras.utils.set_random_seed(1)
+        return tftune.build_image_classifier(
+            "efficientnet_lite0", stripes, image_size=(32, 32), weights=None, dropout=0.3
+        )
+
+    plan = _plan(**changes)
+    whole = tftune.fine_tune(model(), stripes, plan, verbose=False)
+    settings = {"output": tmp_path / "run", "verbose": False}
+    with pytest.raises(KeyboardInterrupt):
+        tftune.fine_tune(model(), stripes, plan, callbacks=_StopAtBatch(3), **settings)
+    continued = tftune.fine_tune(model(), stripes, plan, **settings)
+    pd.testing.assert_frame_equal(
+        continued.history.drop(columns="seconds"),
+        whole.history.drop(columns="seconds"),
+        rtol=1e-6,
+    )
 
 
 def test_a_changed_plan_starts_anew_when_overwriting_is_asked_for(small_model, stripes, tmp_path):

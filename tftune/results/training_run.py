@@ -11,6 +11,7 @@ import pandas as pd
 from tftune.config import Plan
 from tftune.display import Displayed, Table
 from tftune.results.evaluation import Evaluation
+from tftune.results.verdict import Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,7 @@ class TrainingRun(Displayed):
         validation: one Evaluation on the validation split after each phase, by phase name.
         timings: seconds by step.
         data_fingerprint: digest of the data's contents and labels.
-        verdict: one sentence: did fine-tuning help.
+        verdict: did fine-tuning help, by how much, and is it certain.
         folder: where the run was written, or an empty string.
         notes: what else the reader should know, one sentence each.
     """
@@ -36,7 +37,7 @@ class TrainingRun(Displayed):
     validation: Mapping[str, Evaluation]
     timings: Mapping[str, float]
     data_fingerprint: str
-    verdict: str
+    verdict: Verdict
     folder: str = ""
     notes: tuple[str, ...] = ()
 
@@ -60,7 +61,7 @@ class TrainingRun(Displayed):
             Table(columns, rows, title="Training"),
             f"Time: {spent}.",
             *self.notes,
-            self.verdict,
+            *self.verdict.sections(),
         ]
 
     def plot(self) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tftune.cache.activations import Activations
 from tftune.config import ImageInput
 from tftune.data.dataset import Split
 from tftune.data.resize import resize_images
@@ -28,7 +29,7 @@ def epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def cached_epochs(
-    activations: np.ndarray,
+    activations: np.ndarray | Activations,
     labels: np.ndarray,
     batch_size: int,
     epochs: int | None,
@@ -36,7 +37,7 @@ def cached_epochs(
     start: tuple[int, int] = (0, 0),
     drop_remainder: bool = False,
 ) -> tf.data.Dataset:
-    """Gather rows of memory-mapped activations epoch after epoch; memory is a few batches.
+    """Gather rows of cached activations epoch after epoch; memory is a few batches.
 
     Args:
         activations: shape (num_examples, ...), any float type.

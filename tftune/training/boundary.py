@@ -10,11 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from tftune.builders.transfer_model import TransferModel
+from tftune.cache.activations import Activations
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
 from tftune.config import HeadSpec, Phase, Plan
 from tftune.data.dataset import Dataset, Split
 from tftune.data.pipeline import image_batches
+from tftune.errors import CacheFullError
 from tftune.progress import Progress
 from tftune.training.batches import cached_epochs, image_epochs
 
@@ -28,12 +30,14 @@ class CutModel:
         top: the Keras model that trains, from the boundary (or from pixels) to logits.
         boundary: name of the layer that was cut at; None when the whole network runs every time.
         activations: the boundary's activations by split name; empty without a boundary.
+        notes: what the reader should know, one sentence each.
     """
 
     model: TransferModel
     top: keras.Model
     boundary: str | None
-    activations: dict[str, np.ndarray] = field(default_factory=dict)
+    activations: dict[str, Activations] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     _forward: Callable[[tf.Tensor], tf.Tensor] | None = None
 
     @property
@@ -104,7 +108,7 @@ def cut_for_phase(
         plan: says whether and how activations are cached.
         phase: says what trains.
         progress: shows the pass.
-        store: the cache; the default one if None.
+        store: the cache; the default one if None. When it is full, the phase goes on without it.
     """
     boundary = model.boundary_below(phase.unfreeze) if plan.cache == "disk" else None
     if boundary is None:
@@ -112,11 +116,16 @@ def cut_for_phase(
     trunk, top = model.cut(boundary)
     dtype = plan.cache_dtype if boundary != model.spec.pooled_layer else "float32"
     activations = {}
-    for split in (data.train, data.validation):
-        step = progress.step(f"cache {split.name} at {boundary}")
-        activations[split.name] = boundary_activations(
-            trunk, split.examples, dtype, store=store, on_progress=step
-        )
+    try:
+        for split in (data.train, data.validation):
+            step = progress.step(f"cache {split.name} at {boundary}")
+            activations[split.name] = boundary_activations(
+                trunk, split.examples, dtype, store=store, on_progress=step
+            )
+    except CacheFullError as error:
+        note = f"{phase.name} ran without the cache, the whole network on every image: {error}"
+        progress.say(note)
+        return CutModel(model, model.logits_model, None, notes=[note])
     return CutModel(model, top, boundary, activations)
 
 

@@ -32,6 +32,7 @@ from tftune.training.run_directory import begin_run, check_output, checkpoint_fo
 from tftune.training.run_state import RunState
 from tftune.training.seeds import seed_layers
 from tftune.training.sentinel import promised_variables
+from tftune.training.verdict import judge
 
 CallbackFactory = Callable[[], Sequence[keras.callbacks.Callback]]
 
@@ -126,7 +127,7 @@ def fine_tune(
         validation=validation,
         timings=timings,
         data_fingerprint=data.fingerprint,
-        verdict=verdict(validation),
+        verdict=judge(state.finished, data.validation.labels, model.task),
         folder=str(output) if output else "",
         notes=tuple(note for record in state.finished for note in record.notes),
     )
@@ -164,24 +165,3 @@ def _pretrained(model: TransferModel, plan: Plan) -> dict[str, np.ndarray]:
                 if weight.path.split("/")[0] in backbone:
                     kept[weight.path] = copy_of([weight])[0]
     return kept
-
-
-def verdict(validation: dict[str, Evaluation]) -> str:
-    """Say in one sentence whether the last phase improved on the first.
-
-    Args:
-        validation: evaluations on the same validation split, by phase, in order.
-
-    Returns:
-        A sentence with both accuracies; certain only when the intervals do not overlap.
-    """
-    first, last = list(validation.values())[0], list(validation.values())[-1]
-    before, after = first.intervals["accuracy"], last.intervals["accuracy"]
-    if len(validation) == 1:
-        return f"The head alone reaches {after} validation accuracy."
-    numbers = f"{after} against {before} with the head alone, on {last.num_examples} images"
-    if after.low > before.high:
-        return f"Fine-tuning helped: validation accuracy {numbers}."
-    if after.value > before.value:
-        return f"Fine-tuning may have helped, but this is not certain: {numbers}."
-    return f"Fine-tuning did not help: {numbers}."

@@ -51,7 +51,7 @@ def build_optimizer(
     for settled in ("learning_rate", "weight_decay", "global_clipnorm", "use_ema", "ema_momentum"):
         own.pop(settled, None)
     try:
-        optimizer = _with_own_rates(chosen)(
+        optimizer = _with_own_rates(_class_named(name))(
             learning_rate=learning_rate_schedule(phase, steps_per_epoch),
             weight_decay=phase.weight_decay,
             global_clipnorm=phase.clip_norm or None,
@@ -138,6 +138,9 @@ def _with_own_rates(kind: Any) -> Any:
 
         def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
             pass  # done in `update_step`
+
+        def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
+            pass  # the best averages are kept by us; Keras would put the last ones in place
 
     OwnRates.__name__ = kind.__name__
     return OwnRates

@@ -84,6 +84,7 @@ def run_phase(model: TransferModel, data: Dataset, index: int, around: Surroundi
     model.set_trainable(phase.unfreeze)
     started = time.perf_counter()
     cut = cut_for_phase(model, data, around.plan, phase, around.progress, around.store)
+    record.notes.extend(cut.notes)
     if cut.boundary is not None:
         record.seconds["cache"] = time.perf_counter() - started
     variables = list(cut.top.trainable_variables)
@@ -171,8 +172,11 @@ def _fit(
         training = Training(
             top, record, best, history, journal, plateau, batch_size, before, first_logits
         )
+        validation = cut.ordered_batches(data.validation, batch_size)
         continued = around.state.within_phase
         if continued is not None:
+            # Running metrics are variables that Keras makes when it first needs them.
+            top.test_on_batch(*next(iter(validation)))
             training.restore(continued)
         journal.write = lambda: around.state.write_if_due(training)
         own = [
@@ -190,7 +194,6 @@ def _fit(
             journal,
         ]
         weights = class_weight_table(phase, data.train)
-        validation = cut.ordered_batches(data.validation, batch_size)
         try:
             while journal.epoch < phase.epochs and not best.stopped:
                 epoch, step = journal.epoch, journal.step

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tftune.builders.stages import unfrozen_stages
 from tftune.builders.transfer_model import TransferModel
 from tftune.config import Phase, Plan, Unfreeze
@@ -64,6 +66,7 @@ def plan(
                 epochs=fine_tune_epochs,
                 learning_rate=fine_tune_rate,
                 batch_size=batch_size,
+                interpolate=True,
             )
         )
         if unfreeze is None:
@@ -75,11 +78,16 @@ def plan(
         reasons["cache"] = f"each of {count} images runs once through what is frozen"
     else:
         reasons["cache"] = "off, so the whole network runs on every image in every epoch"
-    stages = tuple(
+    stages = stages_of(model, phases)
+    return Plan(tuple(phases), seed=seed, cache=cache, reasons=reasons, stages=stages)
+
+
+def stages_of(model: TransferModel, phases: Sequence[Phase]) -> tuple[tuple[str, ...], ...]:
+    """Name the stages that train in each phase."""
+    return tuple(
         tuple(stage.name for stage in unfrozen_stages(model.stages, phase.unfreeze))
         for phase in phases
     )
-    return Plan(tuple(phases), seed=seed, cache=cache, reasons=reasons, stages=stages)
 
 
 def default_unfreeze(model: TransferModel) -> int:

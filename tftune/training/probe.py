@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
-_REGULARISATIONS = (0.01, 0.1, 1.0, 10.0, 100.0)
+_REGULARISATIONS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
+_SMALL = 4_000_000  # numbers; BLAS threads cost more than they bring below this
+_TRUSTED_VALIDATION = 40
+_FOLDS = 3
+_ABSENT_LOGIT = -20.0
+
+Linear = tuple[np.ndarray, np.ndarray]
+"""Kernel, shape (num_features, num_classes), and bias, shape (num_classes,)."""
 
 
 @dataclass(frozen=True)
@@ -18,14 +29,19 @@ class Probe:
     Attributes:
         kernel: float32, shape (num_features, num_classes).
         bias: float32, shape (num_classes,).
-        regularisation: the inverse strength C that validated best.
-        validation_accuracy: its accuracy on the validation features.
+        regularisation: the inverse strength C that was chosen.
+        validation_accuracy: its accuracy on the validation features; for several labels an
+            example, the share of label decisions that are right.
     """
 
     kernel: np.ndarray
     bias: np.ndarray
     regularisation: float
     validation_accuracy: float
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Return the logits of features, shape (num_examples, num_classes)."""
+        return features @ self.kernel + self.bias
 
 
 def fit_probe(
@@ -35,41 +51,154 @@ def fit_probe(
     validation_labels: np.ndarray,
     num_classes: int,
 ) -> Probe:
-    """Fit multinomial logistic regressions and keep the one that validates best.
+    """Fit logistic regressions and keep the one that generalises best.
+
+    The regularisation is chosen on validation; where that has fewer than 40 examples, by
+    three-fold cross-validation on the training features, if every class has three examples there.
 
     Args:
         features: shape (num_examples, num_features).
-        labels: int, shape (num_examples,); every class must be present.
+        labels: int, shape (num_examples,), for one class an example (a class without examples gets
+            a logit that is never chosen); or 0 and 1, shape (num_examples, num_classes), for any
+            number of classes an example.
         validation_features: shape (num_validation, num_features).
-        validation_labels: int, shape (num_validation,).
+        validation_labels: like `labels`.
         num_classes: how many classes the head has.
 
     Returns:
-        The probe with the lowest validation cross-entropy.
+        The probe with the lowest cross-entropy.
 
     References:
         Kumar et al. 2022, https://arxiv.org/abs/2202.10054: a head fitted before fine-tuning
         keeps the features from being distorted.
     """
-    best: tuple[float, Probe] | None = None
     # BLAS threads that wait for one another cost more than such small products: on two busy cores
     # this fit took a hundred times longer with them.
-    with threadpool_limits(limits=1):
-        mean, basis = _principal_axes(features)
+    small = features.size < _SMALL
+    with threadpool_limits(limits=1) if small else contextlib.nullcontext():
+        mean, basis = _principal_axes(np.asarray(features))
         rotated = (features - mean) @ basis
         rotated_validation = (validation_features - mean) @ basis
-        for regularisation in _REGULARISATIONS:
-            fitted = LogisticRegression(C=regularisation, max_iter=500).fit(rotated, labels)
-            log_probabilities = fitted.predict_log_proba(rotated_validation)
-            loss = -log_probabilities[np.arange(len(validation_labels)), validation_labels].mean()
-            if best is None or loss < best[0]:
-                accuracy = float(fitted.score(rotated_validation, validation_labels))
-                coefficients = fitted.coef_ @ basis.T
-                intercepts = fitted.intercept_ - coefficients @ mean
-                kernel, bias = _as_softmax(coefficients, intercepts, num_classes)
-                best = (loss, Probe(kernel, bias, regularisation, accuracy))
+        folds = _folds(labels, len(validation_labels))
+        if folds is None:
+            chosen, (kernel, bias) = _search(
+                rotated, labels, rotated_validation, validation_labels, num_classes
+            )
+        else:
+            chosen = _choose_by_folds(rotated, labels, folds, num_classes)
+            kernel, bias = _fitter(rotated, labels, num_classes)(chosen)
+    kernel = basis @ kernel
+    bias = bias - mean @ kernel
+    right = _decisions(validation_features @ kernel + bias, labels.ndim) == validation_labels
+    return Probe(kernel.astype(np.float32), bias.astype(np.float32), chosen, float(np.mean(right)))
+
+
+def _search(
+    features: np.ndarray,
+    labels: np.ndarray,
+    held_out: np.ndarray,
+    held_out_labels: np.ndarray,
+    num_classes: int,
+) -> tuple[float, Linear]:
+    """Weaken the regularisation until the held-out loss rises twice; each fit starts at the last.
+
+    Returns:
+        The chosen C and the model fitted with it.
+    """
+    fit = _fitter(features, labels, num_classes)
+    best: tuple[float, float, Linear] | None = None
+    worse = 0
+    for regularisation in _REGULARISATIONS:
+        kernel, bias = fit(regularisation)
+        loss = _cross_entropy(held_out @ kernel + bias, held_out_labels)
+        if best is None or loss < best[0]:
+            best = (loss, regularisation, (kernel, bias))
+            worse = 0
+        else:
+            worse += 1
+            if worse == 2:
+                break
     assert best is not None
-    return best[1]
+    return best[1], best[2]
+
+
+def _choose_by_folds(
+    features: np.ndarray,
+    labels: np.ndarray,
+    folds: list[tuple[np.ndarray, np.ndarray]],
+    num_classes: int,
+) -> float:
+    losses = np.zeros(len(_REGULARISATIONS))
+    for inside, outside in folds:
+        fit = _fitter(features[inside], labels[inside], num_classes)
+        for index, regularisation in enumerate(_REGULARISATIONS):
+            kernel, bias = fit(regularisation)
+            losses[index] += _cross_entropy(features[outside] @ kernel + bias, labels[outside])
+    return _REGULARISATIONS[int(losses.argmin())]
+
+
+def _folds(labels: np.ndarray, num_validation: int) -> list[tuple[np.ndarray, np.ndarray]] | None:
+    if num_validation >= _TRUSTED_VALIDATION or labels.ndim == 2:
+        return None
+    present = np.unique(labels, return_counts=True)[1]
+    if present.min() < _FOLDS:
+        return None
+    splitter = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
+    return list(splitter.split(labels, labels))
+
+
+def _fitter(
+    features: np.ndarray, labels: np.ndarray, num_classes: int
+) -> Callable[[float], Linear]:
+    """Return a function from C to a linear model; each call starts where the last one ended."""
+    if labels.ndim == 1:
+        column = _ClassFitter(features, labels)
+        return lambda regularisation: column.fit(regularisation, num_classes)
+    columns = [_ClassFitter(features, labels[:, index]) for index in range(num_classes)]
+
+    def fit(regularisation: float) -> Linear:
+        fitted = [column.fit(regularisation, 2) for column in columns]
+        # The sigmoid of the difference is the softmax of the two.
+        kernel = np.stack([kernel[:, 1] - kernel[:, 0] for kernel, _ in fitted], axis=1)
+        return kernel, np.array([bias[1] - bias[0] for _, bias in fitted])
+
+    return fit
+
+
+class _ClassFitter:
+    """Multinomial logistic regression with warm starts; classes may be absent."""
+
+    def __init__(self, features: np.ndarray, labels: np.ndarray) -> None:
+        self._features = features
+        self._labels = labels.astype(int)
+        self._model = LogisticRegression(max_iter=500, warm_start=True)
+
+    def fit(self, regularisation: float, num_classes: int) -> Linear:
+        kernel = np.zeros((self._features.shape[1], num_classes))
+        bias = np.full(num_classes, _ABSENT_LOGIT)
+        present = np.unique(self._labels)
+        if len(present) == 1:
+            bias[present] = 0.0
+            return kernel, bias
+        fitted = self._model.set_params(C=regularisation).fit(self._features, self._labels)
+        coefficients, intercepts = fitted.coef_, fitted.intercept_
+        if len(present) == 2:
+            # scikit-learn gives one sigmoid; the softmax of (-z/2, z/2) is the same function.
+            coefficients = np.concatenate([-coefficients / 2, coefficients / 2])
+            intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
+        kernel[:, present] = coefficients.T
+        bias[present] = intercepts
+        return kernel, bias
+
+
+def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    if labels.ndim == 1:
+        return float(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean())
+    return float((np.logaddexp(0, logits) - labels * logits).mean())
+
+
+def _decisions(logits: np.ndarray, dimensions: int) -> np.ndarray:
+    return logits.argmax(axis=1) if dimensions == 1 else (logits > 0).astype(int)
 
 
 def _principal_axes(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,15 +209,11 @@ def _principal_axes(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     uncorrelated coordinates.
     """
     mean = features.mean(axis=0, dtype=np.float64)
-    _, _, axes = np.linalg.svd(features - mean, full_matrices=False)
-    return mean, axes.T
-
-
-def _as_softmax(
-    coefficients: np.ndarray, intercepts: np.ndarray, num_classes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    if num_classes == 2:
-        # scikit-learn gives one sigmoid; the softmax of (-z/2, z/2) is the same function.
-        coefficients = np.concatenate([-coefficients / 2, coefficients / 2])
-        intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
-    return coefficients.T.astype(np.float32), intercepts.astype(np.float32)
+    count, width = features.shape
+    centred = features - mean
+    if count <= width:
+        _, _, axes = np.linalg.svd(centred, full_matrices=False)
+        return mean, axes.T
+    # With more examples than features the span is everything, and the eigenvectors of the small
+    # covariance matrix are the same axes at a fraction of the cost.
+    return mean, np.linalg.eigh(centred.T @ centred)[1][:, ::-1]

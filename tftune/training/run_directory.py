@@ -108,7 +108,7 @@ def finish_run(run: TrainingRun, folder: Path, output: str | os.PathLike[str]) -
         folder / _LAST_FILE,
         {
             "validation": {name: e.to_json() for name, e in run.validation.items()},
-            "verdict": run.verdict,
+            "verdict": run.verdict.to_json(),
             "timings_seconds": dict(run.timings),
             "notes": list(run.notes),
             "data_fingerprint": run.data_fingerprint,

@@ -1,0 +1,114 @@
+"""Judging a run: the same validation examples under every set of weights it considered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.stats import binomtest
+
+from tftune.results.evaluation import Interval
+from tftune.results.verdict import Verdict
+from tftune.training.run_state import PhaseRecord
+
+_RESAMPLES = 2000
+_SURE = 0.05
+
+
+def judge(
+    records: Sequence[PhaseRecord],
+    labels: np.ndarray,
+    task: str,
+    from_scratch: np.ndarray | None = None,
+    seed: int = 0,
+) -> Verdict:
+    """Compare what a run kept with the head on frozen features.
+
+    Args:
+        records: the run's phases, in order.
+        labels: of the validation split, as its target holds them.
+        task: the head's task.
+        from_scratch: validation logits of the same network trained from random weights.
+        seed: of the bootstrap.
+
+    Returns:
+        The verdict. For a multiclass head, "certain" means that McNemar's exact test on the same
+        examples gives less than 0.05; otherwise, that the paired bootstrap's interval excludes 0.
+
+    References:
+        McNemar 1947, https://doi.org/10.1007/BF02295996.
+    """
+    candidates = {"probe": records[0].logits["kept"]}
+    if len(records) > 1:
+        for name in ("fine-tuned", "interpolated"):
+            if name in records[-1].logits:
+                candidates[name] = records[-1].logits[name]
+    if from_scratch is not None:
+        candidates["from scratch"] = from_scratch
+    kept = records[-1].logits["kept"]
+    points = {name: _points(logits, labels, task) for name, logits in candidates.items()}
+    before, after = points["probe"], _points(kept, labels, task)
+    generator = np.random.default_rng(seed)
+    chosen = generator.integers(0, len(labels), (_RESAMPLES, len(labels)))
+    scores = {name: _interval(values, chosen) for name, values in points.items()}
+    gain = _interval(after - before, chosen)
+    p_value = _mcnemar(before, after) if task == "multiclass" else None
+    sure = p_value < _SURE if p_value is not None else not gain.low <= 0 <= gain.high
+    metric = {"multiclass": "accuracy", "multilabel": "label accuracy"}.get(task, "negative error")
+    sentence = _sentence(scores, _mean(after), gain, sure, p_value, len(records) > 1, metric)
+    return Verdict(scores, metric, gain, p_value, len(labels), sentence)
+
+
+def _points(logits: np.ndarray, labels: np.ndarray, task: str) -> np.ndarray:
+    """Return what each example adds to the score, shape (num_examples,)."""
+    if task == "multiclass":
+        return (logits.argmax(axis=1) == labels).astype(float)
+    if task == "multilabel":
+        return ((logits > 0) == (labels > 0.5)).mean(axis=1)
+    return -np.square(logits - labels).mean(axis=1)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean())
+
+
+def _interval(values: np.ndarray, chosen: np.ndarray) -> Interval:
+    low, high = np.quantile(values[chosen].mean(axis=1), (0.025, 0.975))
+    return Interval(_mean(values), float(low), float(high))
+
+
+def _mcnemar(before: np.ndarray, after: np.ndarray) -> float:
+    gained = int((after > before).sum())
+    lost = int((after < before).sum())
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+
+
+def _sentence(
+    scores: Mapping[str, Interval],
+    kept: float,
+    gain: Interval,
+    sure: bool,
+    p_value: float | None,
+    fine_tuned: bool,
+    metric: str,
+) -> str:
+    probe = scores["probe"]
+    if not fine_tuned:
+        told = f"The head alone reaches {probe} validation {metric}."
+    else:
+        by = f"{metric} {kept:.3f} against {probe.value:.3f} with the head alone"
+        by += f", a difference of {gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
+        by += f", p = {p_value:.2g}" if p_value is not None else ""
+        if gain.value > 0 and sure:
+            told = f"Fine-tuning helped: validation {by}."
+        elif gain.value > 0:
+            told = f"Fine-tuning may have helped, but this is not certain: validation {by}."
+        elif gain.value < 0 and sure:
+            told = f"Fine-tuning harmed: validation {by}."
+        else:
+            told = f"Fine-tuning did not help: validation {by}."
+    if "from scratch" in scores:
+        scratch = scores["from scratch"].value
+        kind = "negative" if scratch > kept else "not negative"
+        told += f" Transfer was {kind}: from scratch the same budget gave {scratch:.3f}."
+    return told
