@@ -20,10 +20,12 @@ PUBLIC_NAMES = [
     "audit",
     "benchmark_tflite",
     "build_image_classifier",
+    "cross_validate",
     "diagnose",
     "evaluate",
     "export_saved_model",
     "export_tflite",
+    "find_learning_rate",
     "fine_tune",
     "load",
     "load_image_arrays",
@@ -34,6 +36,7 @@ PUBLIC_NAMES = [
     "plan",
     "plans",
     "plot_augmentations",
+    "rank_backbones",
     "verify_export",
 ]
 

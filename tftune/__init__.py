@@ -25,9 +25,11 @@ _HOMES = {
     "benchmark_tflite": "tftune.exporters.runtime_benchmark",
     "build_image_classifier": "tftune.builders.image_classifier",
     "diagnose": "tftune.exporters.doctor",
+    "cross_validate": "tftune.training.probe_studies",
     "evaluate": "tftune.evaluation.evaluate",
     "export_saved_model": "tftune.exporters.saved_model",
     "export_tflite": "tftune.exporters.tflite",
+    "find_learning_rate": "tftune.training.learning_rate",
     "fine_tune": "tftune.training.fine_tune",
     "load": "tftune.builders.transfer_model",
     "load_image_arrays": "tftune.data.image_arrays",
@@ -37,6 +39,7 @@ _HOMES = {
     "load_tfds": "tftune.data.tfds",
     "plan": "tftune.training.plan",
     "plot_augmentations": "tftune.data.plot_augmentations",
+    "rank_backbones": "tftune.training.probe_studies",
     "verify_export": "tftune.exporters.verify",
 }
 
@@ -70,7 +73,9 @@ if TYPE_CHECKING:
     from tftune.results.export import Export
     from tftune.results.training_run import TrainingRun
     from tftune.training.fine_tune import fine_tune
+    from tftune.training.learning_rate import find_learning_rate
     from tftune.training.plan import plan
+    from tftune.training.probe_studies import cross_validate, rank_backbones
 
 
 def __getattr__(name: str) -> Any:
