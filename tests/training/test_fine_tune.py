@@ -290,3 +290,23 @@ def test_history_can_be_drawn(small_model, stripes):
     run = tftune.fine_tune(small_model, stripes, tftune.Plan((_phase(),)), verbose=False)
     assert [axes.get_ylabel() for axes in run.plot().axes] == ["loss (nats)", "accuracy"]
     assert "feature_extraction" in str(run)
+
+
+@pytest.mark.parametrize("task", ["multilabel", "regression"])
+def test_other_tasks_are_trained_and_judged_in_their_own_figures(task):
+    generator = np.random.default_rng(0)
+    labels = (generator.random((24, 2)) > 0.5).astype("float32")
+    images = np.full((24, 32, 32, 3), 40, np.uint8)
+    images[..., :2] += (labels * 150).astype(np.uint8)[:, None, None]
+    split = ["train"] * 16 + ["validation"] * 8
+    names = ["red", "green"]
+    data = tftune.load_image_arrays(images, labels, names, task=task, split=split)
+    model = tftune.build_image_classifier(
+        "efficientnet_lite0", data, image_size=(32, 32), weights=None
+    )
+    plan = tftune.Plan((_phase(start_from_probe=True, class_weights=None),))
+    run = tftune.fine_tune(model, data, plan, verbose=False)
+    beside = {"multilabel": "accuracy", "regression": "error"}[task]
+    assert run.figures == ("loss", beside)
+    assert run.verdict.num_examples == 8
+    assert beside in str(run)

@@ -43,18 +43,17 @@ class TrainingRun(Displayed):
 
     def sections(self) -> list[str | Table]:
         """Show every epoch, then the verdict."""
-        columns = ("phase", "epoch", "loss", "accuracy", "val loss", "val accuracy", "seconds")
+        shown = self.figures
+        measured = [*shown, *(f"val_{name}" for name in shown)]
+        columns = ("phase", "epoch", *(name.replace("_", " ") for name in measured), "seconds")
         rows = [
             (
-                row.phase,
-                row.epoch,
-                f"{row.loss:.4f}",
-                f"{row.accuracy:.3f}",
-                f"{row.val_loss:.4f}",
-                f"{row.val_accuracy:.3f}",
-                f"{row.seconds:.2f}",
+                row["phase"],
+                row["epoch"],
+                *(f"{row[name]:.4f}" for name in measured),
+                f"{row['seconds']:.2f}",
             )
-            for row in self.history.itertuples()
+            for row in self.history.to_dict("records")
         ]
         spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.timings.items())
         return [
@@ -64,8 +63,14 @@ class TrainingRun(Displayed):
             *self.verdict.sections(),
         ]
 
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What was measured in training: "loss", and "accuracy" or "error" by task."""
+        beside = [name for name in ("accuracy", "error") if name in self.history]
+        return ("loss", *beside)
+
     def plot(self) -> Any:
-        """Draw loss and accuracy over epochs, phases side by side.
+        """Draw what was measured over epochs, phases side by side.
 
         Returns:
             A matplotlib Figure.
@@ -73,9 +78,10 @@ class TrainingRun(Displayed):
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 3.6), layout="constrained")
-        panels = figure.subplots(1, 2)
+        panels = figure.subplots(1, len(self.figures), squeeze=False)[0]
         steps = range(1, len(self.history) + 1)
-        for axes, name, unit in zip(panels, ("loss", "accuracy"), (" (nats)", ""), strict=True):
+        loss = "loss (nats)" if "accuracy" in self.history else "loss"
+        for axes, name in zip(panels, self.figures, strict=True):
             axes.plot(steps, self.history[name], "o-", ms=3, label="train")
             axes.plot(steps, self.history[f"val_{name}"], "s--", ms=3, label="validation")
             changes = (
@@ -83,7 +89,7 @@ class TrainingRun(Displayed):
             )
             for start in changes[1:]:
                 axes.axvline(start + 0.5, color="0.6", lw=1)
-            axes.set(xlabel="epoch, over all phases", ylabel=name + unit)
+            axes.set(xlabel="epoch, over all phases", ylabel=loss if name == "loss" else name)
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend(frameon=False)
         figure.suptitle(" then ".join(self.history["phase"].unique()))

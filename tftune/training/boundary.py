@@ -13,7 +13,7 @@ from tftune.builders.transfer_model import TransferModel
 from tftune.cache.activations import Activations
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
-from tftune.config import HeadSpec, Phase, Plan
+from tftune.config import Phase, Plan
 from tftune.data.dataset import Dataset, Split
 from tftune.data.pipeline import image_batches
 from tftune.errors import CacheFullError
@@ -127,16 +127,3 @@ def cut_for_phase(
         progress.say(note)
         return CutModel(model, model.logits_model, None, notes=[note])
     return CutModel(model, top, boundary, activations)
-
-
-def probabilities_of(head: HeadSpec, logits: np.ndarray) -> np.ndarray:
-    """Turn a head's logits into what it answers: probabilities, or values for a regression.
-
-    Returns:
-        float32, of the logits' shape.
-    """
-    if head.task == "multiclass":
-        return tf.nn.softmax(logits).numpy()
-    if head.task == "multilabel":
-        return tf.nn.sigmoid(logits).numpy()
-    return logits

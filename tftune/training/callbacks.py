@@ -134,7 +134,7 @@ class History(keras.callbacks.Callback):
         self._log(row)
         told = [
             f"val {name} {row[f'val_{name}']:.4g}"
-            for name in ("loss", "accuracy")
+            for name in ("loss", "accuracy", "error")
             if f"val_{name}" in row
         ]
         self._show(epoch + 1, self._epochs, ", ".join(told))

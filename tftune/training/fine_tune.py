@@ -15,14 +15,11 @@ import pandas as pd
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
 from tftune.config import Plan
-from tftune.data.dataset import Dataset, Split
+from tftune.data.dataset import Dataset
 from tftune.errors import ConfigError
-from tftune.evaluation.evaluate import check_classes
-from tftune.evaluation.metrics import classification_evaluation
+from tftune.evaluation.evaluate import check_classes, evaluate_outputs
 from tftune.progress import Progress
-from tftune.results.evaluation import Evaluation
 from tftune.results.training_run import TrainingRun
-from tftune.training.boundary import probabilities_of
 from tftune.training.callbacks import copy_of
 from tftune.training.checkpoint import Checkpoints
 from tftune.training.logs import scalar_log
@@ -85,6 +82,11 @@ def fine_tune(
                 "Load it with a larger share for that split."
             )
         check_classes(model, split)
+    if len(model.heads) > 1:
+        raise ConfigError(
+            "`model` must have one head to be trained; several are not trained yet. "
+            f"Received: {[head.name for head in model.heads]}."
+        )
     folder = None
     if output is not None:
         folder = begin_run(output, overwrite, plan, _digests(model, data))
@@ -111,7 +113,9 @@ def fine_tune(
             raise
     started = time.perf_counter()
     validation = {
-        record.label: _evaluation(model, data.validation, record.logits["kept"])
+        record.label: evaluate_outputs(
+            model, data.validation, model.outputs_from_logits(record.logits["kept"])
+        )
         for record in state.finished
     }
     timings = {
@@ -127,7 +131,12 @@ def fine_tune(
         validation=validation,
         timings=timings,
         data_fingerprint=data.fingerprint,
-        verdict=judge(state.finished, data.validation.labels, model.task),
+        verdict=judge(
+            state.finished,
+            data.validation.labels,
+            model.task,
+            lambda logits: np.asarray(model.outputs_from_logits(logits)),
+        ),
         folder=str(output) if output else "",
         notes=tuple(note for record in state.finished for note in record.notes),
     )
@@ -135,16 +144,6 @@ def fine_tune(
         finish_run(run, folder, output)
         Checkpoints(checkpoint_folder(Path(output))).clear()
     return run
-
-
-def _evaluation(model: TransferModel, split: Split, logits: np.ndarray) -> Evaluation:
-    """Measure what a phase left from the logits it gave, without reading images again."""
-    return classification_evaluation(
-        probabilities_of(model.spec.heads[0], logits),
-        split.labels,
-        split.class_names,
-        split=split.name,
-    )
 
 
 def _digests(model: TransferModel, data: Dataset) -> dict[str, str]:

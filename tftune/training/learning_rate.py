@@ -78,7 +78,7 @@ def find_learning_rate(
             plan = Plan((phase,), seed=seed)
             cut = cut_for_phase(model, data, plan, phase, progress, store)
             cut.top.compile(
-                build_optimizer(phase, steps), training_loss(model.spec.heads[0], phase)
+                build_optimizer(phase, steps), training_loss(model.spec.heads[0], phase, data.train)
             )
             batches = iter(cut.training_batches(data.train, batch_size, seed, (0, 0)))
             rates = np.geomspace(low, high, steps)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import keras
 import numpy as np
@@ -14,67 +13,37 @@ from tftune.errors import ConfigError, did_you_mean
 from tftune.training.losses import head_loss
 
 
-def training_loss(head: HeadSpec, phase: Phase) -> keras.losses.Loss:
+def training_loss(head: HeadSpec, phase: Phase, split: Split) -> keras.losses.Loss:
     """Return the loss between a head's logits and its labels.
 
-    Raises:
-        ConfigError: if the phase smooths labels of a task that has no classes to spread over.
-    """
-    if not phase.label_smoothing:
-        return head_loss(head)
-    if head.task == "multilabel":
-        return keras.losses.BinaryCrossentropy(
-            from_logits=True, label_smoothing=phase.label_smoothing
-        )
-    if head.task != "multiclass":
-        raise ConfigError(
-            f"`label_smoothing` is for classes. Received: {phase.label_smoothing} for a "
-            f"{head.task} head. Set it to 0."
-        )
-    return SmoothedCrossentropy(phase.label_smoothing)
-
-
-class SmoothedCrossentropy(keras.losses.Loss):
-    """Cross-entropy of integer labels of which a share is spread evenly over all classes.
-
     Args:
-        smoothing: that share, in [0, 1).
+        head: names the task.
+        phase: smooths labels and weighs classes.
+        split: the training split, whose labels "balanced" weights come from.
 
-    References:
-        Szegedy et al. 2016, https://arxiv.org/abs/1512.00567, section 7.
+    Raises:
+        ConfigError: if the phase's settings do not fit the task or the classes.
     """
-
-    def __init__(self, smoothing: float) -> None:
-        super().__init__(name="smoothed_crossentropy")
-        self.smoothing = smoothing
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return one loss an example, in nats, from labels and logits."""
-        log_probabilities = keras.ops.log_softmax(keras.ops.cast(y_pred, "float32"))
-        labels = keras.ops.cast(keras.ops.reshape(y_true, (-1,)), "int32")
-        chosen = keras.ops.one_hot(labels, y_pred.shape[-1])
-        of_label = -keras.ops.sum(chosen * log_probabilities, axis=-1)
-        of_all = -keras.ops.mean(log_probabilities, axis=-1)
-        return (1 - self.smoothing) * of_label + self.smoothing * of_all
+    return head_loss(
+        head,
+        label_smoothing=phase.label_smoothing,
+        class_weights=class_weights(phase, split),
+    )
 
 
-def class_weight_table(phase: Phase, split: Split) -> dict[int, float] | None:
-    """Return what Keras takes as `class_weight`, or None.
+def class_weights(phase: Phase, split: Split) -> list[float] | None:
+    """Return what each class weighs, or None where all weigh the same.
 
     "balanced" gives a class num_examples / (num_classes present * examples of the class), as
-    scikit-learn does, so that the mean weight of an example is 1.
+    scikit-learn does, so that the mean weight of an example is 1. Where an example may have several
+    classes, a "yes" weighs as much as all of the class's "no" together.
 
     Raises:
-        ConfigError: if the weights name unknown classes, or the task is not multiclass.
+        ConfigError: if the weights name unknown classes.
     """
     wanted = phase.class_weights
     if wanted is None:
         return None
-    if split.task != "multiclass":
-        raise ConfigError(
-            f"`class_weights` is for one class an example. Received: {split.task} data. "
-            "Leave it None."
-        )
     if isinstance(wanted, Mapping):
         unknown = [name for name in wanted if name not in split.class_names]
         if unknown:
@@ -82,10 +51,10 @@ def class_weight_table(phase: Phase, split: Split) -> dict[int, float] | None:
                 f"`class_weights` must name classes of the data. Received: {unknown}."
                 f"{did_you_mean(unknown[0], split.class_names)}"
             )
-        return {i: float(wanted.get(name, 1.0)) for i, name in enumerate(split.class_names)}
-    counts = np.bincount(split.labels, minlength=split.num_classes)
+        return [float(wanted.get(name, 1.0)) for name in split.class_names]
+    counts = split.targets[0].counts
+    if split.task == "multilabel":
+        known = np.isfinite(split.labels).sum(axis=0)
+        return [float((k - c) / c) if c else 1.0 for c, k in zip(counts, known, strict=True)]
     present = np.count_nonzero(counts)
-    return {
-        index: float(len(split) / (present * count)) if count else 1.0
-        for index, count in enumerate(counts)
-    }
+    return [float(counts.sum() / (present * count)) if count else 1.0 for count in counts]

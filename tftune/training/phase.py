@@ -28,7 +28,8 @@ from tftune.training.callbacks import (
     copy_of,
 )
 from tftune.training.interpolate import best_mix
-from tftune.training.objective import class_weight_table, training_loss
+from tftune.training.losses import head_metric
+from tftune.training.objective import training_loss
 from tftune.training.optimizer import build_optimizer, step_scales
 from tftune.training.precision import computing_in
 from tftune.training.probe import fit_probe
@@ -92,7 +93,8 @@ def run_phase(model: TransferModel, data: Dataset, index: int, around: Surroundi
     if continued is None:
         if phase.start_from_probe and cut.at_pooled_features:
             started = time.perf_counter()
-            _start_head(cut, data)
+            if not _start_head(cut, data):
+                record.notes.append(f"{record.label}: no probe fits this head; it starts as built.")
             record.seconds["probe"] = time.perf_counter() - started
         before = copy_of(variables)
     else:
@@ -152,10 +154,11 @@ def _fit(
 ) -> None:
     model, top, plan = cut.model, cut.top, around.plan
     steps = math.ceil(len(data.train) / batch_size)
-    loss = training_loss(model.spec.heads[0], phase)
+    head = model.spec.heads[0]
+    loss = training_loss(head, phase, data.train)
     optimizer = build_optimizer(phase, steps, step_scales(model, phase), around.pretrained)
     with computing_in(phase.precision, top, model.spec.logits_layer):
-        top.compile(optimizer=optimizer, loss=loss, metrics=_metrics(model))
+        top.compile(optimizer=optimizer, loss=loss, metrics=[head_metric(head)])
         top.optimizer.build(top.trainable_variables)
         averages = (lambda: optimizer._model_variables_moving_average) if phase.ema else None
         lowest = float(loss(data.validation.labels, first_logits))
@@ -193,7 +196,6 @@ def _fit(
             *around.callbacks(),
             journal,
         ]
-        weights = class_weight_table(phase, data.train)
         try:
             while journal.epoch < phase.epochs and not best.stopped:
                 epoch, step = journal.epoch, journal.step
@@ -205,7 +207,6 @@ def _fit(
                     epochs=epoch + 1 if step else phase.epochs,
                     steps_per_epoch=steps - step,
                     validation_data=validation,
-                    class_weight=weights,
                     shuffle=False,  # the batches come shuffled
                     verbose=0,
                     callbacks=own,
@@ -227,17 +228,26 @@ def _first_batch_size(phase: Phase, num_examples: int) -> int:
     return min(_LARGEST_BATCH, 1 << (wanted.bit_length() - 1))
 
 
-def _metrics(model: TransferModel) -> list[str]:
-    return ["accuracy"] if model.task == "multiclass" else []
+def _start_head(cut: CutModel, data: Dataset) -> bool:
+    """Give the head the probe's weights, where the head is a linear classifier.
 
-
-def _start_head(cut: CutModel, data: Dataset) -> None:
+    Returns:
+        Whether it did.
+    """
     model = cut.model
+    logits = model.keras_model.get_layer(model.spec.logits_layer)
+    only = [weight.path for weight in logits.weights]
+    if model.task == "regression" or [w.path for w in cut.top.weights] != only:
+        return False
+    known = {split.name: split.targets[0].known for split in (data.train, data.validation)}
+    if not (known["train"].any() and known["validation"].any()):
+        return False
     probe = fit_probe(
-        np.asarray(cut.activations["train"]),
-        data.train.labels,
-        np.asarray(cut.activations["validation"]),
-        data.validation.labels,
+        np.asarray(cut.activations["train"])[known["train"]],
+        data.train.labels[known["train"]],
+        np.asarray(cut.activations["validation"])[known["validation"]],
+        data.validation.labels[known["validation"]],
         model.num_classes,
     )
-    model.keras_model.get_layer(model.spec.logits_layer).set_weights([probe.kernel, probe.bias])
+    logits.set_weights([probe.kernel, probe.bias])
+    return True

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from tftune.builders.image_classifier import build_image_classifier
@@ -17,7 +18,6 @@ from tftune.errors import ConfigError
 from tftune.progress import Progress
 from tftune.results.evaluation import Interval
 from tftune.results.studies import BackboneRanking, BackboneScore, CrossValidation
-from tftune.training.boundary import probabilities_of
 from tftune.training.probe import fit_probe
 
 _RESAMPLES = 1000
@@ -129,7 +129,7 @@ def cross_validate(
         logits[outside] = probe.logits(features[outside])
         accuracies.append(float((logits[outside].argmax(axis=1) == labels[outside]).mean()))
     right = logits.argmax(axis=1) == labels
-    probabilities = probabilities_of(model.spec.heads[0], logits)
+    probabilities = softmax(logits, axis=1)
     return CrossValidation(tuple(accuracies), _interval(right), probabilities)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy.stats import binomtest
@@ -19,6 +19,7 @@ def judge(
     records: Sequence[PhaseRecord],
     labels: np.ndarray,
     task: str,
+    answers: Callable[[np.ndarray], np.ndarray] = np.asarray,
     from_scratch: np.ndarray | None = None,
     seed: int = 0,
 ) -> Verdict:
@@ -28,6 +29,7 @@ def judge(
         records: the run's phases, in order.
         labels: of the validation split, as its target holds them.
         task: the head's task.
+        answers: turns logits into values in the labels' own units; used for a regression.
         from_scratch: validation logits of the same network trained from random weights.
         seed: of the bootstrap.
 
@@ -46,8 +48,13 @@ def judge(
     if from_scratch is not None:
         candidates["from scratch"] = from_scratch
     kept = records[-1].logits["kept"]
-    points = {name: _points(logits, labels, task) for name, logits in candidates.items()}
-    before, after = points["probe"], _points(kept, labels, task)
+    if task == "regression":
+        candidates = {name: answers(logits) for name, logits in candidates.items()}
+        kept = answers(kept)
+    known = labels >= 0 if task == "multiclass" else np.isfinite(labels).any(axis=1)
+    labels = labels[known]
+    points = {name: _points(logits[known], labels, task) for name, logits in candidates.items()}
+    before, after = points["probe"], _points(kept[known], labels, task)
     generator = np.random.default_rng(seed)
     chosen = generator.integers(0, len(labels), (_RESAMPLES, len(labels)))
     scores = {name: _interval(values, chosen) for name, values in points.items()}
@@ -64,8 +71,9 @@ def _points(logits: np.ndarray, labels: np.ndarray, task: str) -> np.ndarray:
     if task == "multiclass":
         return (logits.argmax(axis=1) == labels).astype(float)
     if task == "multilabel":
-        return ((logits > 0) == (labels > 0.5)).mean(axis=1)
-    return -np.square(logits - labels).mean(axis=1)
+        right = np.where(np.isfinite(labels), (logits > 0) == (labels > 0.5), np.nan)
+        return np.nanmean(right, axis=1)
+    return -np.nanmean(np.square(logits - labels), axis=1)
 
 
 def _mean(values: np.ndarray) -> float:
