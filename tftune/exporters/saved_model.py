@@ -42,12 +42,13 @@ def export_saved_model(
     """Write the next version of a SavedModel that TF Serving can load.
 
     Signatures: `serving_default` takes `image_bytes`, a batch of encoded images (JPEG, PNG, GIF,
-    BMP) of any sizes; `predict_pixels` takes `pixels`, float32 (batch, height, width, 3), RGB in
-    [0, 255], of any size, `predict_pixels_uint8` the same as uint8. They resize as the model does
-    and return `probabilities` and `scores` (batch, num_classes), `classes` (batch, num_classes) and
-    `label` (batch,). `classify` is TF Serving's Classify API over tf.Example with the feature
-    `image/encoded`. `embed` gives the features that the head sees. The class names are in
-    `assets.extra/labels.txt` too.
+    BMP) of any sizes, and honours the EXIF orientation of JPEG and the transparency of PNG (see
+    `tftune.data.decode.decode_image`); `predict_pixels` takes `pixels`, float32 (batch, height,
+    width, 3), RGB in [0, 255], of any size, `predict_pixels_uint8` the same as uint8. They resize
+    as the model does and return `probabilities` and `scores` (batch, num_classes), `classes`
+    (batch, num_classes) and `label` (batch,). `classify` is TF Serving's Classify API over
+    tf.Example with the feature `image/encoded`. `embed` gives the features that the head sees. The
+    class names are in `assets.extra/labels.txt` too.
 
     With `verify` the export is loaded by plain TensorFlow in a process of its own, which imports
     neither tftune nor keras, and fed the examples' original files.
