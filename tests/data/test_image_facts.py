@@ -1,6 +1,7 @@
 """One look at any file gives facts or a reason, never an exception."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tftune.data import duplicates
 from tftune.data.duplicates import groups_of_copies
 from tftune.data.image_facts import read_facts as facts_of_examples
 from tftune.data.image_facts import signature_of
@@ -103,6 +105,14 @@ def test_copies_as_jpeg_and_in_other_sizes_are_found(photographs, tmp_path):
     right = [[index, index + count] for index in range(count)]
     assert all(group in right for group in groups)
     assert len(groups) >= 0.95 * count
+
+
+def test_comparing_in_small_steps_finds_the_same_copies(photographs, tmp_path, monkeypatch):
+    facts = read_facts(_write(tmp_path, [*photographs[:9], photographs[2], photographs[7]]))
+    facts = [replace(fact, digest=str(index)) for index, fact in enumerate(facts)]
+    assert groups_of_copies(facts) == [[2, 9], [7, 10]]
+    monkeypatch.setattr(duplicates, "_CELLS_AT_ONCE", 22)  # two rows of eleven at a time
+    assert groups_of_copies(facts) == [[2, 9], [7, 10]]
 
 
 def test_a_copy_turned_upright_by_exif_is_found(photographs, tmp_path):
