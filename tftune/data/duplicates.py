@@ -72,7 +72,7 @@ def _alike(facts: Sequence[ImageFacts], largest_distance: float) -> list[tuple[i
     pairs: list[tuple[int, int]] = []
     rows_at_once = max(1, _CELLS_AT_ONCE // max(1, len(unit)))
     for start in range(0, len(unit), rows_at_once):
-        # Every pair once, as a matrix product: 20,000 images take 3 s of one core, and it grows as the square.
+        # Every pair once, as a matrix product: 3 s of one core for 20,000 images, as the square.
         similar = unit[start : start + rows_at_once] @ unit[start:].T
         strength = norms[start : start + rows_at_once, None] * norms[start:]
         rows, columns = np.nonzero(1 - similar <= largest_distance + _NOISE**2 / (2 * strength))
