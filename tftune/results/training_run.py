@@ -11,6 +11,7 @@ import pandas as pd
 from tftune.config import Plan
 from tftune.display import Displayed, Table
 from tftune.results.evaluation import Evaluation
+from tftune.results.forgetting import Forgetting
 from tftune.results.verdict import Verdict
 
 
@@ -28,6 +29,8 @@ class TrainingRun(Displayed):
         data_fingerprint: digest of the data's contents and labels.
         verdict: did fine-tuning help, by how much, and is it certain.
         folder: where the run was written, or an empty string.
+        forgetting: how far fine-tuning moved the features; None where it did not, or where they
+            were not cached.
         notes: what else the reader should know, one sentence each.
     """
 
@@ -40,6 +43,7 @@ class TrainingRun(Displayed):
     verdict: Verdict
     folder: str = ""
     notes: tuple[str, ...] = ()
+    forgetting: Forgetting | None = None
 
     def sections(self) -> list[str | Table]:
         """Show every epoch, then the verdict."""
@@ -60,6 +64,7 @@ class TrainingRun(Displayed):
             Table(columns, rows, title="Training"),
             f"Time: {spent}.",
             *self.notes,
+            *(self.forgetting.sections() if self.forgetting else ()),
             *self.verdict.sections(),
         ]
 

@@ -14,14 +14,16 @@ import pandas as pd
 
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
+from tftune.cache.trunk_pass import boundary_activations
 from tftune.config import Plan
 from tftune.data.dataset import Dataset
-from tftune.errors import ConfigError
+from tftune.errors import CacheFullError, ConfigError
 from tftune.evaluation.evaluate import check_classes, evaluate_outputs
 from tftune.progress import Progress
 from tftune.results.training_run import TrainingRun
 from tftune.training.callbacks import copy_of
 from tftune.training.checkpoint import Checkpoints
+from tftune.training.forgetting import measure_forgetting
 from tftune.training.logs import scalar_log
 from tftune.training.phase import Surroundings, run_phase
 from tftune.training.plan import plan as make_plan
@@ -94,6 +96,7 @@ def fine_tune(
     pretrained = _pretrained(model, plan)
     keras.utils.set_random_seed(plan.seed)
     with Progress(verbose) as progress, scalar_log(folder) as log:
+        features = _pretrained_features(model, data, plan, progress, store)
         if state.read():
             progress.step(f"continuing with {plan.labels[state.phase]}")(1, 1)
         else:
@@ -111,6 +114,9 @@ def fine_tune(
             if folder is not None:
                 progress.say(f"Stopped. The same command or call continues the run in {folder}.")
             raise
+    forgetting = None
+    if features is not None and around.last_cut is not None:
+        forgetting = measure_forgetting(around.last_cut, features, data.validation.name)
     started = time.perf_counter()
     validation = {
         record.label: evaluate_outputs(
@@ -138,12 +144,42 @@ def fine_tune(
             lambda logits: np.asarray(model.outputs_from_logits(logits)),
         ),
         folder=str(output) if output else "",
+        forgetting=forgetting,
         notes=tuple(note for record in state.finished for note in record.notes),
     )
     if output is not None and folder is not None:
         finish_run(run, folder, output)
         Checkpoints(checkpoint_folder(Path(output))).clear()
     return run
+
+
+def _pretrained_features(
+    model: TransferModel,
+    data: Dataset,
+    plan: Plan,
+    progress: Progress,
+    store: ActivationStore | None,
+) -> np.ndarray | None:
+    """Return the pretrained features of the validation split, which the first phase needs too.
+
+    Returns:
+        Shape (num_examples, num_features); None where no phase moves features or keeps them.
+    """
+    first, last = plan.phases[0], plan.phases[-1]
+    moves = last.epochs and model.boundary_below(last.unfreeze) not in (
+        None,
+        model.spec.pooled_layer,
+    )
+    if plan.cache != "disk" or first.unfreeze != "none" or not moves:
+        return None
+    trunk, _ = model.cut(model.spec.pooled_layer)
+    step = progress.step(f"cache {data.validation.name} at {model.spec.pooled_layer}")
+    try:
+        return np.asarray(
+            boundary_activations(trunk, data.validation.examples, store=store, on_progress=step)
+        )
+    except CacheFullError:
+        return None
 
 
 def _digests(model: TransferModel, data: Dataset) -> dict[str, str]:

@@ -52,6 +52,8 @@ class Surroundings:
         store: the activation cache.
         log: told every row of history.
         state: the run's state, which writes the checkpoints.
+        last_cut: how the last phase cut the model, when it trained from the cache above a boundary
+            inside the backbone.
         pretrained: the backbone's weights at the start of the run by path, for `l2_sp`.
     """
 
@@ -62,6 +64,7 @@ class Surroundings:
     log: Callable[[dict[str, Any]], None]
     state: RunState
     pretrained: dict[str, np.ndarray] = field(default_factory=dict)
+    last_cut: CutModel | None = None
 
 
 def run_phase(model: TransferModel, data: Dataset, index: int, around: Surroundings) -> PhaseRecord:
@@ -112,6 +115,8 @@ def run_phase(model: TransferModel, data: Dataset, index: int, around: Surroundi
             record.logits["interpolated"], share = best_mix(cut, data.validation, before, first)
             record.notes.append(f"{record.label}: kept {share:.0%} of the way it moved.")
             record.seconds["interpolate"] = time.perf_counter() - started
+    inside = cut.boundary is not None and not cut.at_pooled_features
+    around.last_cut = cut if inside else None
     record.logits["kept"] = cut.logits(data.validation)
     return record
 
