@@ -68,16 +68,21 @@ def as_text(sections: Sequence[str | Table], width: int = 80) -> str:
             console.print(rich.text.Text(section.title))
         headed = any(section.columns)
         box = rich.box.SIMPLE_HEAD if headed else None
-        table = rich.table.Table(box=box, pad_edge=False, show_header=headed)
+        table = rich.table.Table(
+            box=box, pad_edge=False, show_header=headed, collapse_padding=True, padding=(0, 1)
+        )
         for index, column in enumerate(section.columns):
             right = section.right_aligned(index)
-            # Short cells stay whole; a narrow terminal folds only the long ones.
+            # Short cells stay whole, numbers above all, for a cut number is a wrong one; a narrow
+            # terminal folds the long ones.
             longest = max([len(column), *(len(str(row[index])) for row in section.rows)])
+            whole = longest <= _UNBROKEN
             table.add_column(
                 column,
                 justify="right" if right else "left",
                 overflow="fold",
-                no_wrap=longest <= _UNBROKEN,
+                no_wrap=whole,
+                min_width=longest if whole else None,
             )
         for row in section.rows:
             table.add_row(*(rich.text.Text(str(cell)) for cell in row))

@@ -43,7 +43,7 @@ def import_tensorflow_quietly() -> None:
     They go to the process's standard error before any logging setting can reach them. If the import
     fails they are printed, since they may say why.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with captured_stderr() as text:
         import tensorflow as tf
 
