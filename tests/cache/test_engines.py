@@ -116,7 +116,8 @@ def test_a_damaged_conversion_is_ignored(small, sample, tmp_path, monkeypatch):
     engine_for(small, sample, 10_000, tmp_path)
     kept = tmp_path / "litert.npz"
     content = bytearray(kept.read_bytes())
-    content[len(content) // 2] ^= 0xFF
+    # Inside the converted model; elsewhere it may be the archive's own padding, which is harmless.
+    content[content.index(b"TFL3") + 100] ^= 0xFF
     kept.write_bytes(content)
     assert litert.kept_engine(tmp_path) is None
     assert engine_for(small, sample, 10_000, tmp_path).name == "litert"

@@ -169,9 +169,12 @@ def test_an_interrupted_run_says_how_to_continue_and_what_changed(
         tftune.fine_tune(small_model, stripes, _plan(), output=out)
 
 
-@pytest.mark.parametrize("changes", [{}, {"ema": 0.9}, {"schedule": "reduce_on_plateau"}])
-def test_an_epoch_interrupted_half_way_has_the_figures_of_a_whole_one(
-    stripes, tmp_path, monkeypatch, changes
+@pytest.mark.parametrize(
+    ("changes", "step"),
+    [({}, 0), ({}, 3), ({"ema": 0.9}, 3), ({"schedule": "reduce_on_plateau"}, 3)],
+)
+def test_an_epoch_interrupted_anywhere_has_the_figures_of_a_whole_one(
+    stripes, tmp_path, monkeypatch, changes, step
 ):
     monkeypatch.setattr(Checkpoints, "due", property(lambda self: self.folder is not None))
 
@@ -185,7 +188,7 @@ def test_an_epoch_interrupted_half_way_has_the_figures_of_a_whole_one(
     whole = tftune.fine_tune(model(), stripes, plan, verbose=False)
     settings = {"output": tmp_path / "run", "verbose": False}
     with pytest.raises(KeyboardInterrupt):
-        tftune.fine_tune(model(), stripes, plan, callbacks=_StopAtBatch(3), **settings)
+        tftune.fine_tune(model(), stripes, plan, callbacks=_StopAtBatch(step), **settings)
     continued = tftune.fine_tune(model(), stripes, plan, **settings)
     pd.testing.assert_frame_equal(
         continued.history.drop(columns="seconds"),

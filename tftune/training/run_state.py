@@ -107,7 +107,7 @@ class Training:
         """Go back to a snapshot; the weights themselves are the model's and already there."""
         meta = saved.meta
         self.journal.epoch, self.journal.step = meta["epoch"], meta["step"]
-        self.journal.restore_extras = lambda: assign(self.extras(), saved.extras)
+        self.journal.restore_extras = lambda: self._restore_extras(saved)
         self.history.rows.extend(meta["rows"])
         self.record.notes.extend(meta["notes"])
         self.record.seconds.update(meta["seconds"])
@@ -117,6 +117,12 @@ class Training:
         if self.plateau is not None:
             self.plateau.lowest, self.plateau.without_gain = meta["plateau"]
         assign(self.top.optimizer.variables, saved.optimizer)
+
+    def _restore_extras(self, saved: WithinPhase) -> None:
+        assign(self.extras(), saved.extras)
+        if saved.meta["step"] == 0:
+            # Saved between two epochs, when the metrics still held the finished one.
+            self.top.reset_metrics()
 
 
 class RunState:
