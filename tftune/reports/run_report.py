@@ -13,6 +13,7 @@ from tftune.atomic import write_text
 from tftune.config import Plan
 from tftune.errors import ModelFileError
 from tftune.reports import page
+from tftune.results.training_run import plot_history
 
 REPORT_FILE = "report.html"
 
@@ -107,27 +108,9 @@ def _history_parts(history: pd.DataFrame) -> list[str]:
     rows = [[_shown(cell) for cell in row] for row in history.itertuples(index=False)]
     return [
         page.heading("Training"),
-        page.picture(_curves(history), "Loss and validation loss over epochs, by phase"),
+        page.picture(plot_history(history), "Loss and validation loss over epochs, by phase"),
         page.table([column.replace("_", " ") for column in history.columns], rows),
     ]
-
-
-def _curves(history: pd.DataFrame) -> Any:
-    from matplotlib.figure import Figure
-
-    pairs = [name for name in ("loss", "accuracy") if f"val_{name}" in history]
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    panels = figure.subplots(1, len(pairs), squeeze=False)[0]
-    steps = range(1, len(history) + 1)
-    starts = history["phase"].ne(history["phase"].shift()).to_numpy().nonzero()[0]
-    for axes, name in zip(panels, pairs, strict=True):
-        axes.plot(steps, history[name], "o-", ms=3, color="#0072b2", label="train")
-        axes.plot(steps, history[f"val_{name}"], "s--", ms=3, color="#d55e00", label="validation")
-        for start in starts[1:]:
-            axes.axvline(start + 0.5, color="0.6", lw=1)
-        axes.set(xlabel="epoch, over all phases", ylabel="loss (nats)" if name == "loss" else name)
-        axes.legend(frameon=False)
-    return figure
 
 
 def _plan_parts(plan: Plan) -> list[str]:

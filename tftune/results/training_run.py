@@ -80,22 +80,33 @@ class TrainingRun(Displayed):
         Returns:
             A matplotlib Figure.
         """
-        from matplotlib.figure import Figure
+        return plot_history(self.history)
 
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
-        panels = figure.subplots(1, len(self.figures), squeeze=False)[0]
-        steps = range(1, len(self.history) + 1)
-        loss = "loss (nats)" if "accuracy" in self.history else "loss"
-        for axes, name in zip(panels, self.figures, strict=True):
-            axes.plot(steps, self.history[name], "o-", ms=3, label="train")
-            axes.plot(steps, self.history[f"val_{name}"], "s--", ms=3, label="validation")
-            changes = (
-                self.history["phase"].ne(self.history["phase"].shift()).to_numpy().nonzero()[0]
-            )
-            for start in changes[1:]:
-                axes.axvline(start + 0.5, color="0.6", lw=1)
-            axes.set(xlabel="epoch, over all phases", ylabel=loss if name == "loss" else name)
-            axes.xaxis.get_major_locator().set_params(integer=True)
-            axes.legend(frameon=False)
-        figure.suptitle(" then ".join(self.history["phase"].unique()))
-        return figure
+
+def plot_history(history: pd.DataFrame) -> Any:
+    """Draw a history's loss and accuracy over epochs, phases side by side.
+
+    Args:
+        history: as `TrainingRun.history`; what it does not hold is not drawn.
+
+    Returns:
+        A matplotlib Figure.
+    """
+    from matplotlib.figure import Figure
+
+    pairs = [name for name in ("loss", "accuracy", "error") if f"val_{name}" in history]
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(pairs), squeeze=False)[0]
+    loss = "loss (nats)" if "accuracy" in history else "loss"
+    steps = range(1, len(history) + 1)
+    starts = history["phase"].ne(history["phase"].shift()).to_numpy().nonzero()[0]
+    for axes, name in zip(panels, pairs, strict=True):
+        axes.plot(steps, history[name], "o-", ms=3, color="#0072b2", label="train")
+        axes.plot(steps, history[f"val_{name}"], "s--", ms=3, color="#d55e00", label="validation")
+        for start in starts[1:]:
+            axes.axvline(start + 0.5, color="0.6", lw=1)
+        axes.set(xlabel="epoch, over all phases", ylabel=loss if name == "loss" else name)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(frameon=False)
+    figure.suptitle(" then ".join(history["phase"].unique()))
+    return figure
