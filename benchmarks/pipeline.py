@@ -51,7 +51,7 @@ def _throughput(folder: Path, count: int, repeats: int) -> None:
     import tensorflow as tf
 
     import tftune
-    from tftune.config import ImageInput
+    from tftune.config.image_input import ImageInput
     from tftune.data.pipeline import image_batches
 
     sources = {
@@ -141,7 +141,7 @@ def _memory(folder: Path, count: int) -> None:
 
 def _measure(folder: str) -> None:
     import tftune
-    from tftune.config import ImageInput
+    from tftune.config.image_input import ImageInput
     from tftune.training.batches import image_epochs
 
     _ = tftune.load_image_folder.__doc__  # imports TensorFlow

@@ -28,9 +28,9 @@ import numpy as np
 from PIL import Image
 
 import tftune
-import tftune.config
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
+from tftune.config.image_input import ImageInput
 from tftune.data.pipeline import image_batches
 from tftune.training.batches import cached_epochs
 
@@ -143,7 +143,7 @@ def _peak(count: int) -> None:
     class Trunk:
         keras_model = network
         boundary = "conv"
-        image_input = tftune.config.ImageInput((32, 32))
+        image_input = ImageInput((32, 32))
         fingerprint = "benchmark"
 
         @staticmethod

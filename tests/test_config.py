@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tftune.config import OPTIMIZERS, PHASE_NAMES, PRECISIONS, SCHEDULES, ImageInput, Phase, Plan
+from tftune.config.image_input import ImageInput
+from tftune.config.phase import OPTIMIZERS, PHASE_NAMES, PRECISIONS, SCHEDULES, Phase
+from tftune.config.plan import Plan
 from tftune.errors import ConfigError, ModelFileError
 
 phases = st.builds(

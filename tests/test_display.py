@@ -2,7 +2,8 @@
 
 import pytest
 
-from tftune.config import Phase, Plan
+from tftune.config.phase import Phase
+from tftune.config.plan import Plan
 from tftune.display import Table, as_html, as_text
 
 

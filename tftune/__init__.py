@@ -15,8 +15,8 @@ _HOMES = {
     "Dataset": "tftune.data.dataset",
     "Evaluation": "tftune.results.evaluation",
     "Export": "tftune.results.export",
-    "Phase": "tftune.config",
-    "Plan": "tftune.config",
+    "Phase": "tftune.config.phase",
+    "Plan": "tftune.config.plan",
     "Split": "tftune.data.dataset",
     "TftuneError": "tftune.errors",
     "TrainingRun": "tftune.results.training_run",
@@ -51,7 +51,8 @@ if TYPE_CHECKING:
     from tftune import plans
     from tftune.builders.image_classifier import build_image_classifier
     from tftune.builders.transfer_model import TransferModel, load
-    from tftune.config import Phase, Plan
+    from tftune.config.phase import Phase
+    from tftune.config.plan import Plan
     from tftune.data.augment import Augmentation
     from tftune.data.dataset import Dataset, Split
     from tftune.data.image_arrays import load_image_arrays

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tftune.builders.transfer_model import TransferModel
-from tftune.config import Plan
+from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
 from tftune.errors import ConfigError
 from tftune.training.plan import default_unfreeze, stages_of

@@ -8,7 +8,8 @@ from PIL import Image
 import tftune
 from tftune.builders.heads import attach_heads, head_specs, pool_features
 from tftune.builders.transfer_model import TransferModel
-from tftune.config import ImageInput, ModelSpec
+from tftune.config.image_input import ImageInput
+from tftune.config.model_spec import ModelSpec
 from tftune.data.dataset import ImageFiles, Split
 from tftune.data.targets import Target
 from tftune.errors import ConfigError, DataError, ExportError

@@ -7,7 +7,7 @@ from PIL import Image
 
 import tftune
 from tftune.builders.trunk import Trunk
-from tftune.config import ImageInput
+from tftune.config.image_input import ImageInput
 from tftune.errors import ConfigError, DataError, ModelFileError, OutputExistsError, ShapeError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tftune.config import ImageInput
+from tftune.config.image_input import ImageInput
 from tftune.data.augment import POLICIES, Augmentation, augmented_batches, mixer
 from tftune.data.pipeline import image_batches
 from tftune.data.plot_augmentations import plot_augmentations

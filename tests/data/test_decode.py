@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from tftune.config import ImageInput
+from tftune.config.image_input import ImageInput
 from tftune.data.decode import decode_bytes, decode_image, read_image
 from tftune.data.exif import exif_orientation
 from tftune.data.headers import GRAPH, MAX_PIXELS, PILLOW, PLAIN, sniff, sniff_file

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import tftune
-from tftune.config import ImageInput
+from tftune.config.image_input import ImageInput
 from tftune.data.decode import decode_bytes
 from tftune.data.image_files import ImageFiles, as_png
 from tftune.data.pipeline import image_batches

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import tftune
-from tftune.config import ImageInput
+from tftune.config.image_input import ImageInput
 from tftune.data.image_folder import load_image_folder
 from tftune.data.pipeline import image_batches
 from tftune.errors import DataError, TftuneError

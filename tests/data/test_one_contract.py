@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import tftune
-from tftune.config import RESIZE_METHODS, ImageInput
+from tftune.config.image_input import RESIZE_METHODS, ImageInput
 from tftune.evaluation.evaluate import predict_split
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tftune.config import RESIZE_METHODS, ImageInput
+from tftune.config.image_input import RESIZE_METHODS, ImageInput
 from tftune.data.resize import resize_images
 from tftune.errors import ConfigError
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 import tftune
-from tftune.config import ImageInput
+from tftune.config.image_input import ImageInput
 from tftune.data.resize import resize_images
 from tftune.exporters.tflite_metadata import attach, describe_image_classifier
 

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 import tftune
-from tftune.config import HeadSpec, ImageInput, ModelSpec
+from tftune.config.image_input import ImageInput
+from tftune.config.model_spec import HeadSpec, ModelSpec
 from tftune.errors import ConfigError, ExportError, OutputExistsError
 
 

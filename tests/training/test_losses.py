@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tftune.config import HeadSpec
+from tftune.config.model_spec import HeadSpec
 from tftune.errors import ConfigError
 from tftune.training.losses import head_loss, head_metric
 

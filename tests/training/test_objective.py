@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
-from tftune.config import HeadSpec, Phase
+from tftune.config.model_spec import HeadSpec
+from tftune.config.phase import Phase
 from tftune.data.dataset import Split
 from tftune.data.image_files import ImageFiles
 from tftune.errors import ConfigError

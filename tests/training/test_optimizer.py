@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tftune.config import OPTIMIZERS, Phase
+from tftune.config.phase import OPTIMIZERS, Phase
 from tftune.errors import ConfigError
 from tftune.training.optimizer import build_optimizer, step_scales
 from tftune.training.schedules import ReduceOnPlateau, learning_rate_schedule

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from tftune.config import HeadSpec
+from tftune.config.model_spec import HeadSpec
 from tftune.data.targets import Target
 from tftune.errors import ConfigError, check_choice
 

@@ -15,7 +15,8 @@ from tftune.builders.hub_layer import HubLayer
 from tftune.builders.keras_backbone import adopt_backbone
 from tftune.builders.presets import DEFAULT_PRESET, get_preset
 from tftune.builders.transfer_model import TransferModel
-from tftune.config import TASKS, ImageInput, ModelSpec
+from tftune.config.image_input import ImageInput
+from tftune.config.model_spec import TASKS, ModelSpec
 from tftune.data.targets import DEFAULT_TARGET, Target
 from tftune.errors import ConfigError, check_choice
 

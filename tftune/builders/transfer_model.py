@@ -20,7 +20,9 @@ from tftune.builders.heads import outputs_from_logits, temperature_layer
 from tftune.builders.hub_layer import bundled_saved_models
 from tftune.builders.stages import Stage, find_stages, operation_flops, unfrozen_stages
 from tftune.builders.trunk import Trunk, compiled
-from tftune.config import HeadSpec, ImageInput, ModelSpec, Unfreeze
+from tftune.config.image_input import ImageInput
+from tftune.config.model_spec import HeadSpec, ModelSpec
+from tftune.config.phase import Unfreeze
 from tftune.data.decode import read_image
 from tftune.data.resize import resize_images
 from tftune.display import Displayed, Table

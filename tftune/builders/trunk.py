@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tftune.config import ImageInput
+from tftune.config.image_input import ImageInput
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from tftune.cache.activations import Activations, PassReport
 from tftune.cache.engines import EngineChoice, RunnableTrunk, choose_engine, engine_for
 from tftune.cache.keys import DTYPES
 from tftune.cache.store import ActivationStore, Rows
-from tftune.config import ImageInput
+from tftune.config.image_input import ImageInput
 from tftune.data.pipeline import image_batches
 from tftune.errors import check_choice
 

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tftune.config import ImageInput
+from tftune.config.image_input import ImageInput
 from tftune.data.examples import Examples
 from tftune.data.resize import resize_images
 from tftune.errors import ConfigError, check_choice

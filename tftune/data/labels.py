@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tftune.config import TASKS
+from tftune.config.model_spec import TASKS
 from tftune.data.targets import Target
 from tftune.errors import DataError, check_choice
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tftune.config import ImageInput
+from tftune.config.image_input import ImageInput
 from tftune.data.examples import Examples
 from tftune.data.resize import resize_images
 

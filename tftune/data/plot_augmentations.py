@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tftune.config import ImageInput
+from tftune.config.image_input import ImageInput
 from tftune.data.augment import Augmentation, augmented_batches
 from tftune.data.dataset import Dataset, Split
 from tftune.data.pipeline import image_batches

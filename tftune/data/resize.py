@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tftune.config import ImageInput
+from tftune.config.image_input import ImageInput
 
 _STEPS = 32.0  # positions between two pixels that OpenCV tells apart
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tftune.config import TASKS
+from tftune.config.model_spec import TASKS
 from tftune.errors import DataError, check_choice
 
 DEFAULT_TARGET = "label"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tftune.config import ImageInput
+from tftune.config.image_input import ImageInput
 from tftune.data.dataset import Split
 from tftune.data.pipeline import image_batches
 from tftune.exporters.certificate import Answers

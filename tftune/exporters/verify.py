@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from tftune.builders.transfer_model import TransferModel
-from tftune.config import ImageInput
+from tftune.config.image_input import ImageInput
 from tftune.data.dataset import Split
 from tftune.data.decode import WHITE
 from tftune.errors import DataError, ExportError

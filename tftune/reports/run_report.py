@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from tftune.atomic import write_text
-from tftune.config import Plan
+from tftune.config.plan import Plan
 from tftune.errors import ModelFileError
 from tftune.reports import page
 from tftune.results.training_run import plot_history

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from tftune.config import Plan
+from tftune.config.plan import Plan
 from tftune.display import Displayed, Table
 from tftune.results.evaluation import Evaluation
 from tftune.results.forgetting import Forgetting

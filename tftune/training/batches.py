@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tftune.cache.activations import Activations
-from tftune.config import ImageInput
+from tftune.config.image_input import ImageInput
 from tftune.data.dataset import Split
 from tftune.data.resize import resize_images
 

@@ -13,7 +13,8 @@ from tftune.builders.transfer_model import TransferModel
 from tftune.cache.activations import Activations
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
-from tftune.config import Phase, Plan
+from tftune.config.phase import Phase
+from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset, Split
 from tftune.data.pipeline import image_batches
 from tftune.errors import CacheFullError

@@ -15,7 +15,7 @@ import pandas as pd
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
-from tftune.config import Plan
+from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
 from tftune.errors import CacheFullError, ConfigError
 from tftune.evaluation.evaluate import check_classes, evaluate_outputs

@@ -7,7 +7,8 @@ import numpy as np
 
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
-from tftune.config import Phase, Plan, Unfreeze
+from tftune.config.phase import Phase, Unfreeze
+from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
 from tftune.errors import ConfigError
 from tftune.progress import Progress

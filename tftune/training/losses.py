@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tftune.config import HeadSpec
+from tftune.config.model_spec import HeadSpec
 from tftune.errors import ConfigError, check_choice
 
 REGRESSION_LOSSES = ("squared_error", "huber")

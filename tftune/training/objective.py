@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from tftune.config import HeadSpec, Phase
+from tftune.config.model_spec import HeadSpec
+from tftune.config.phase import Phase
 from tftune.data.dataset import Split
 from tftune.errors import ConfigError, did_you_mean
 from tftune.training.losses import head_loss

@@ -11,7 +11,7 @@ import numpy as np
 
 from tftune.builders.stages import unfrozen_stages
 from tftune.builders.transfer_model import TransferModel
-from tftune.config import Phase
+from tftune.config.phase import Phase
 from tftune.errors import ConfigError
 from tftune.training.schedules import learning_rate_schedule
 

@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
-from tftune.config import Phase, Plan
+from tftune.config.phase import Phase
+from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
 from tftune.errors import NonFiniteLossError
 from tftune.progress import Progress

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tftune.atomic import replaced_file, replaced_folder, write_json
-from tftune.config import Plan
+from tftune.config.plan import Plan
 from tftune.errors import OutputExistsError, ResumeError
 from tftune.results.training_run import TrainingRun
 

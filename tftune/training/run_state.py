@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tftune.builders.transfer_model import TransferModel
-from tftune.config import Plan
+from tftune.config.plan import Plan
 from tftune.training.callbacks import History, Journal, KeepBest, assign, copy_of
 from tftune.training.checkpoint import Checkpoints
 from tftune.training.schedules import ReduceOnPlateau

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from tftune.config import Phase
+from tftune.config.phase import Phase
 
 _ONE_CYCLE_RISE = 0.3
 _ONE_CYCLE_START = 1 / 25

@@ -10,7 +10,7 @@ import numpy as np
 
 from tftune.builders.stages import trained_weights, unfrozen_stages
 from tftune.builders.transfer_model import TransferModel
-from tftune.config import Unfreeze
+from tftune.config.phase import Unfreeze
 from tftune.errors import SentinelError
 
 
