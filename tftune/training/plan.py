@@ -35,7 +35,7 @@ def plan(
         fine_tune_epochs: epochs of the top stages and the head; 0 plans the head alone.
         head_rate: peak learning rate of the first phase.
         fine_tune_rate: peak learning rate of the second; what is far from photographs bears more.
-        unfreeze: what of the backbone the second phase trains (see `tftune.config.phase.Unfreeze`); by
+        unfreeze: what of the backbone the second phase trains (see `Phase`); by
             default the top stages that hold at most 30% of its floating-point operations.
         batch_size: examples a step.
         seed: seeds the order of examples and dropout.
