@@ -314,6 +314,9 @@ def test_arrays_are_audited_and_cleaned_too():
     assert {example.path for example in conflict.examples} == {"image 0", "image 24"}
     assert len(report.of_kind("constant_image")) == 1
     assert len(data.drop(report.issues).train) == 23
+    page = report._repr_html_()
+    assert page.count("<img") == sum(len(issue.examples) for issue in report.issues) >= 3
+    assert "no picture" not in page
 
 
 def test_images_of_several_labels_conflict_only_if_the_sets_differ(folder):

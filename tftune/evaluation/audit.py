@@ -31,6 +31,8 @@ from tftune.evaluation.label_errors import (
 )
 from tftune.progress import Progress
 from tftune.results.audit import KINDS, AuditReport, Example, Issue
+from tftune.results.audit_html import shown_examples
+from tftune.results.thumbnails import thumbnail_of_pixels
 
 _LEAST_FOR_FEATURES = 50  # images; on fewer, nothing can be said about what is usual
 
@@ -96,7 +98,8 @@ def audit(
         notes += said
     order = {kind: place for place, kind in enumerate(KINDS)}
     issues.sort(key=lambda issue: order[issue.kind])
-    return AuditReport(data.source, len(examples), tuple(issues), tuple(notes))
+    pictures = _pictures_of(data, issues)
+    return AuditReport(data.source, len(examples), tuple(issues), tuple(notes), pictures)
 
 
 def _examples_of(data: Dataset) -> list[Example]:
@@ -108,6 +111,15 @@ def _examples_of(data: Dataset) -> list[Example]:
             for index, called in enumerate(split.examples.names)
         ]
     return examples
+
+
+def _pictures_of(data: Dataset, issues: Sequence[Issue]) -> dict[str, bytes]:
+    """Return thumbnails of what a page will show of data that is no files."""
+    return {
+        example.path: thumbnail_of_pixels(data.splits[example.split].examples.pixels(example.index))
+        for example in shown_examples(issues)
+        if not isinstance(data.splits[example.split].examples, ImageFiles)
+    }
 
 
 def _class_names_of(split: Split) -> list[str]:

@@ -113,12 +113,15 @@ class AuditReport(Displayed):
         num_examples: how many examples were looked at.
         issues: the findings, worst kind first; within likely label errors, most doubtful first.
         notes: what the reader should know about how the audit was made.
+        pictures: thumbnails of what was found in data that is no files, as JPEG, by the example's
+            path; those of files are read when a page is written. They are not in the JSON.
     """
 
     source: str
     num_examples: int
     issues: tuple[Issue, ...]
     notes: tuple[str, ...] = field(default=())
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def spoils_training(self) -> bool:

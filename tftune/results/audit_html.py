@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
-import warnings
-
-from PIL import Image, ImageOps
+from collections.abc import Iterable
 
 from tftune.display import as_html
-from tftune.results.audit import KINDS, AuditReport, Example, Issue, as_words
+from tftune.results.audit import KINDS, AuditReport, Example, Issue, as_words, distinct
+from tftune.results.thumbnails import data_uri, thumbnail_of_file
 
-_SIDE = 96  # pixels of a thumbnail's longer side
 _FINDINGS_SHOWN = 24  # of each kind; a page must open quickly
 _EXAMPLES_SHOWN = 8  # of one finding
 
 _STYLE = (
     ".tftune-audit figure{display:inline-block;margin:4px;width:110px;vertical-align:top}"
     ".tftune-audit figcaption{font-size:11px;overflow-wrap:anywhere}"
-    ".tftune-audit .finding{display:inline-block;border:1px solid #ccc;border-radius:4px;"
+    ".tftune-audit .finding{display:inline-block;border:1px solid #8888;border-radius:4px;"
     "margin:4px;padding:4px;vertical-align:top;max-width:100%}"
     ".tftune-audit .finding p{margin:2px;max-width:340px;font-size:12px}"
     ".tftune-audit .unreadable{width:96px;height:64px;background:#ddd;color:#333;"
@@ -38,8 +34,9 @@ def report_as_html(report: AuditReport) -> str:
         issues = report.of_kind(kind)
         if not issues:
             continue
-        parts.append(f"<h4>{html.escape(as_words(kind).capitalize())}</h4>")
-        parts.extend(_finding(issue) for issue in issues[:_FINDINGS_SHOWN])
+        title = html.escape(as_words(kind).capitalize())
+        parts.append(f"<h4>{title}</h4><p>{html.escape(KINDS[kind])}</p>")
+        parts.extend(_finding(report, issue) for issue in issues[:_FINDINGS_SHOWN])
         if len(issues) > _FINDINGS_SHOWN:
             parts.append(f"<p>and {len(issues) - _FINDINGS_SHOWN} more</p>")
     return f'<div class="tftune-audit">{"".join(parts)}</div>'
@@ -50,39 +47,42 @@ def report_as_page(report: AuditReport) -> str:
     title = html.escape(f"Audit of {report.source or 'a dataset'}")
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        "<style>body{font-family:system-ui,sans-serif;margin:2em}</style></head>"
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        "<style>:root{color-scheme:light dark}"
+        "body{font-family:system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}"
+        "</style></head>"
         f"<body><h1>{title}</h1>{report_as_html(report)}</body></html>\n"
     )
 
 
-def _finding(issue: Issue) -> str:
-    figures = "".join(_figure(example) for example in issue.examples[:_EXAMPLES_SHOWN])
+def shown_examples(issues: Iterable[Issue]) -> tuple[Example, ...]:
+    """Return every example that a page of these issues shows."""
+    by_kind: dict[str, list[Issue]] = {}
+    for issue in issues:
+        by_kind.setdefault(issue.kind, []).append(issue)
+    return distinct(
+        issue.examples[:_EXAMPLES_SHOWN]
+        for found in by_kind.values()
+        for issue in found[:_FINDINGS_SHOWN]
+    )
+
+
+def _finding(report: AuditReport, issue: Issue) -> str:
+    figures = "".join(_figure(report, example) for example in issue.examples[:_EXAMPLES_SHOWN])
     more = len(issue.examples) - _EXAMPLES_SHOWN
     rest = f"<p>and {more} more</p>" if more > 0 else ""
     return f'<div class="finding"><p>{html.escape(issue.message)}</p>{figures}{rest}</div>'
 
 
-def _figure(example: Example) -> str:
+def _figure(report: AuditReport, example: Example) -> str:
     caption = html.escape(f"{example.short_name} ({example.split})")
     path = html.escape(example.path, quote=True)
     below = f"<figcaption>{caption}</figcaption>"
-    return f'<figure title="{path}">{_thumbnail(example.path)}{below}</figure>'
+    return f'<figure title="{path}">{_thumbnail(report, example)}{below}</figure>'
 
 
-def _thumbnail(path: str) -> str:
-    try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")
-            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or float("inf")):
-                raise ValueError("too large")
-            image.draft("RGB", (_SIDE, _SIDE))
-            small = ImageOps.exif_transpose(image).convert("RGBA")
-            small.thumbnail((_SIDE, _SIDE))
-            paper = Image.new("RGBA", small.size, "white")
-            paper.alpha_composite(small)
-            encoded = io.BytesIO()
-            paper.convert("RGB").save(encoded, "JPEG", quality=80)
-    except Exception:  # a damaged file may raise anything; a report must show nevertheless
+def _thumbnail(report: AuditReport, example: Example) -> str:
+    picture = report.pictures.get(example.path) or thumbnail_of_file(example.path)
+    if picture is None:
         return '<div class="unreadable">no picture</div>'
-    data = base64.b64encode(encoded.getvalue()).decode()
-    return f'<img alt="" src="data:image/jpeg;base64,{data}">'
+    return f'<img alt="" src="{data_uri(picture)}">'
