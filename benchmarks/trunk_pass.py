@@ -112,7 +112,7 @@ def _tftune(model: tftune.TransferModel, split: tftune.Split) -> str:
         activations = boundary_activations(trunk, split.examples, store=ActivationStore(cache))
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         top.compile(keras.optimizers.Adam(1e-3), loss)
-        batches = cached_epochs(activations, split.labels, BATCH_SIZE, None, 0)
+        batches = cached_epochs([activations], split.labels, BATCH_SIZE, None, 0)
         steps = -(-len(split) // BATCH_SIZE)
         trained = time.perf_counter()
         top.fit(batches, epochs=EPOCHS, steps_per_epoch=steps, verbose=0)
@@ -173,7 +173,9 @@ def _peak(count: int) -> None:
             Trunk(), Noise(range(count)), store=ActivationStore(cache), batches=batches
         )
         steps = 2 * -(-count // BATCH_SIZE)
-        for _ in cached_epochs(activations, np.zeros(count, int), BATCH_SIZE, None, 0).take(steps):
+        for _ in cached_epochs([activations], np.zeros(count, int), BATCH_SIZE, None, 0).take(
+            steps
+        ):
             pass
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
 

@@ -38,6 +38,8 @@ plans = st.builds(
     Plan,
     phases=st.lists(phases, min_size=1, max_size=3).map(tuple),
     seed=st.integers(0, 2**31),
+    augment=st.sampled_from(["none", "light", {"name": "none", "layers": [], "mix": "none"}]),
+    views=st.integers(2, 9),
     cache=st.sampled_from(["disk", "off"]),
     reasons=st.dictionaries(st.text(max_size=5), st.text(max_size=9), max_size=2),
 )

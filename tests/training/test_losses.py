@@ -137,3 +137,12 @@ def test_the_figure_beside_the_loss_is_the_share_of_known_labels_that_are_right(
 def test_settings_that_do_not_fit_are_refused(head, options, sentence):
     with pytest.raises(ConfigError, match=sentence):
         head_loss(head, **options)
+
+
+def test_a_blended_example_costs_what_its_parts_cost_by_their_shares():
+    settings = {"label_smoothing": 0.1, "focal_gamma": 2.0, "class_weights": [1.0, 3.0, 0.5]}
+    loss = head_loss(CLASSES, **settings)
+    logits = np.random.default_rng(0).normal(0, 2, (1, 3)).astype("float32")
+    parts = [float(loss(np.array([label]), logits)) for label in (0, 1)]
+    blended = float(loss(np.array([[0.7, 0.3, 0.0]], np.float32), logits))
+    assert blended == pytest.approx(0.7 * parts[0] + 0.3 * parts[1], rel=1e-5)

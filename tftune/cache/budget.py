@@ -132,6 +132,18 @@ def entries(root: Path, count_rows: bool = False) -> list[Entry]:
     return sorted(found, key=lambda item: item.last_used)
 
 
+def room(root: Path, budget: int | None = None) -> int:
+    """Return the bytes that activations could take if all that is older gave way.
+
+    Args:
+        root: the folder of trunks.
+        budget: bytes the cache may hold; the default budget if None.
+    """
+    held = sum(item.size_bytes for item in entries(root))
+    allowed = default_budget(root, held) if budget is None else budget
+    return min(allowed, free_bytes(root) + held)
+
+
 def make_room(root: Path, needed: int, budget: int | None = None) -> list[Path]:
     """Evict the least recently used trunks until `needed` more bytes fit the budget.
 

@@ -94,6 +94,11 @@ class ActivationStore:
             ) from error
         return Rows(folder / name, dtype, lease, self)
 
+    @property
+    def room(self) -> int:
+        """Bytes that activations could take if all that is older gave way."""
+        return budget.room(self.root, self.budget_bytes)
+
     def make_room(self, needed: int) -> list[Path]:
         """Evict what was used longest ago until `needed` more bytes fit; see `budget.make_room`."""
         return budget.make_room(self.root, needed, self.budget_bytes)

@@ -16,6 +16,8 @@ from tftune.display import Displayed, Table
 from tftune.errors import ConfigError, ModelFileError, check_choice
 
 CACHE_MODES = ("disk", "off")
+POLICIES = ("none", "light", "medium", "strong")
+"""How strongly training images are changed at random; `tftune.Augmentation` says how."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,11 @@ class Plan(Displayed):
     Attributes:
         phases: in the order they run.
         seed: seeds the order of examples, dropout and augmentation.
+        augment: how training images are changed at random: a policy's name, or what
+            `tftune.Augmentation.to_json` gives. Validation images never are.
+        views: how many views of each training image there are, the image itself being the first;
+            epoch after epoch takes the next and then begins again. 0 draws a new one in every epoch
+            after the first, which needs `cache="off"`.
         cache: "disk" keeps the activations at the freeze boundary in the cache and trains from
             them; "off" runs the whole network in every step.
         cache_dtype: how boundary activations are stored, "float32" or "float16".
@@ -36,6 +43,8 @@ class Plan(Displayed):
 
     phases: tuple[Phase, ...]
     seed: int = 0
+    augment: str | Mapping[str, Any] = "none"
+    views: int = 0
     cache: str = "disk"
     cache_dtype: str = "float32"
     batch_norm: str = "frozen"
@@ -49,6 +58,40 @@ class Plan(Displayed):
         check_choice("cache", self.cache, CACHE_MODES)
         check_choice("cache_dtype", self.cache_dtype, ("float32", "float16"))
         check_choice("batch_norm", self.batch_norm, ("frozen",))
+        if isinstance(self.augment, str):
+            check_choice("augment", self.augment, POLICIES)
+        self._check_views()
+
+    def _check_views(self) -> None:
+        if self.views < 0:
+            raise ConfigError(f"`views` must be at least 0. Received: {self.views!r}.")
+        if self.augment == "none":
+            return
+        if self.views == 1:
+            raise ConfigError(
+                "`views` must be 2 or more where images are augmented, since the first view is the "
+                "image itself, or 0 for a new one in every epoch. Received: 1."
+            )
+        if self.cache == "disk" and self.views == 0:
+            raise ConfigError(
+                "`views` must be 2 or more with `cache='disk'`, which keeps every view. Received: "
+                "0. Say how many, or draw new ones with `cache='off'`."
+            )
+        mix = "none" if isinstance(self.augment, str) else self.augment.get("mix", "none")
+        if self.cache == "disk" and mix != "none":
+            raise ConfigError(
+                f"`augment` blends images ({mix}), and images are blended anew in every batch, so "
+                "it needs `cache='off'`. Received: cache 'disk'."
+            )
+
+    @property
+    def augmented(self) -> str:
+        """The augmentation's name, with how it mixes images if it does."""
+        if isinstance(self.augment, str):
+            return self.augment
+        mix = self.augment.get("mix", "none")
+        name = str(self.augment.get("name", "custom"))
+        return name if mix == "none" else f"{name} and {mix}"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -125,10 +168,15 @@ class Plan(Displayed):
                 lines.append(f"{label}: {', '.join(told)}.")
         lines.append(
             f"BatchNormalization {self.batch_norm}; cache {self.cache} ({self.cache_dtype}); "
-            f"seed {self.seed}."
+            f"augmentation {self.augmented}{self._told_views()}; seed {self.seed}."
         )
         lines.extend(f"{name}: {reason}" for name, reason in self.reasons.items())
         return lines
+
+    def _told_views(self) -> str:
+        if self.augment == "none":
+            return ""
+        return f" ({self.views} views)" if self.views else " (online)"
 
 
 _IN_THE_TABLE = ("name", "unfreeze", "epochs", "learning_rate", "optimizer", "batch_size")

@@ -19,11 +19,11 @@ import numpy as np
 import tensorflow as tf
 
 from tftune.config.image_input import ImageInput
+from tftune.config.plan import POLICIES as POLICIES
 from tftune.data.examples import Examples
 from tftune.data.resize import resize_images
 from tftune.errors import ConfigError, check_choice
 
-POLICIES = ("none", "light", "medium", "strong")
 MIXES = ("none", "mixup", "cutmix")
 
 _POSTERIZED_BITS = 4

@@ -8,7 +8,7 @@ called before the first one, so the order of examples would not be a function of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +17,7 @@ from tftune.cache.activations import Activations
 from tftune.config.image_input import ImageInput
 from tftune.data.dataset import Split
 from tftune.data.resize import resize_images
+from tftune.training.views import Views
 
 
 def epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
@@ -29,7 +30,7 @@ def epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def cached_epochs(
-    activations: np.ndarray | Activations,
+    views: Sequence[np.ndarray | Activations],
     labels: np.ndarray,
     batch_size: int,
     epochs: int | None,
@@ -40,7 +41,8 @@ def cached_epochs(
     """Gather rows of cached activations epoch after epoch; memory is a few batches.
 
     Args:
-        activations: shape (num_examples, ...), any float type.
+        views: the activations of each view of the examples, shape (num_examples, ...), any float
+            type; epochs see them in turn.
         labels: shape (num_examples,).
         batch_size: examples a batch; the last one of an epoch may be smaller.
         epochs: how many epochs to chain; None never ends, as Keras wants it with
@@ -54,15 +56,15 @@ def cached_epochs(
     """
     labels_tensor = tf.constant(labels)
 
-    def rows(chosen: np.ndarray) -> np.ndarray:
-        return np.asarray(activations[chosen], dtype=np.float32)
+    def rows(chosen: np.ndarray, epoch: np.ndarray) -> np.ndarray:
+        return np.asarray(views[int(epoch) % len(views)][chosen], dtype=np.float32)
 
-    def gather(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        gathered = tf.numpy_function(rows, [chosen], tf.float32)
-        shape = (None, *activations.shape[1:])
-        return tf.ensure_shape(gathered, shape), tf.gather(labels_tensor, chosen)
+    def one_epoch(indices: tf.data.Dataset, epoch: tf.Tensor) -> tf.data.Dataset:
+        def gather(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            gathered = tf.numpy_function(rows, [chosen, epoch], tf.float32)
+            shape = (None, *views[0].shape[1:])
+            return tf.ensure_shape(gathered, shape), tf.gather(labels_tensor, chosen)
 
-    def one_epoch(indices: tf.data.Dataset) -> tf.data.Dataset:
         return indices.batch(batch_size, drop_remainder).map(gather)
 
     return _chain(len(labels), batch_size, seed, epochs, one_epoch, start)
@@ -76,6 +78,7 @@ def image_epochs(
     seed: int | None,
     start: tuple[int, int] = (0, 0),
     drop_remainder: bool = False,
+    views: Views | None = None,
 ) -> tf.data.Dataset:
     """Read labelled images epoch after epoch, in the same orders as `cached_epochs`.
 
@@ -88,19 +91,32 @@ def image_epochs(
         seed: with the epoch, decides the order; None keeps the examples' own order.
         start: the epoch and the batch in it to begin with, both from 0.
         drop_remainder: leave out a smaller last batch, as several devices need it.
+        views: says how images are changed at random; None leaves them.
 
     Returns:
-        Dataset of (float32 images in [0, 255], labels).
+        Dataset of (float32 images in [0, 255], labels). Where images are blended, class numbers
+        become shares of the classes, float32, shape (batch, num_classes).
     """
     pixels_of = split.examples.reader(image_input.background)
     labels = tf.constant(split.labels)
+    draw = views.draw(split.examples) if views else None
+    blend = views.blend(split.num_classes) if views else None
+    per_epoch = math.ceil(len(split) / batch_size)
 
-    def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return resize_images(pixels_of(index), image_input), tf.gather(labels, index)
+    def one_epoch(indices: tf.data.Dataset, epoch: tf.Tensor) -> tf.data.Dataset:
+        def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            image = resize_images(pixels_of(index), image_input)
+            image = draw(image, index, epoch) if draw else image
+            return image, tf.gather(labels, index)
 
-    def one_epoch(indices: tf.data.Dataset) -> tf.data.Dataset:
         examples = indices.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return examples.batch(batch_size, drop_remainder)
+        batches = examples.batch(batch_size, drop_remainder)
+        if blend is None:
+            return batches
+        first = epoch * per_epoch
+        if start[1]:
+            first += tf.where(epoch == start[0], tf.constant(start[1], tf.int64), 0)
+        return batches.enumerate(first).map(lambda step, batch: blend(batch[0], batch[1], step))
 
     return _chain(len(split), batch_size, seed, epochs, one_epoch, start)
 
@@ -110,7 +126,7 @@ def _chain(
     batch_size: int,
     seed: int | None,
     epochs: int | None,
-    one_epoch: Callable[[tf.data.Dataset], tf.data.Dataset],
+    one_epoch: Callable[[tf.data.Dataset, tf.Tensor], tf.data.Dataset],
     start: tuple[int, int],
 ) -> tf.data.Dataset:
     def order_of(epoch: np.ndarray) -> np.ndarray:
@@ -119,7 +135,7 @@ def _chain(
 
     def batches_of(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.ensure_shape(tf.numpy_function(order_of, [epoch], tf.int64), (None,))
-        return one_epoch(tf.data.Dataset.from_tensor_slices(order))
+        return one_epoch(tf.data.Dataset.from_tensor_slices(order), epoch)
 
     num_batches = math.ceil(count / batch_size)
     if epochs is None:

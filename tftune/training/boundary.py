@@ -20,6 +20,7 @@ from tftune.data.pipeline import image_batches
 from tftune.errors import CacheFullError
 from tftune.progress import Progress
 from tftune.training.batches import cached_epochs, image_epochs
+from tftune.training.views import Views
 
 
 @dataclass
@@ -31,6 +32,8 @@ class CutModel:
         top: the Keras model that trains, from the boundary (or from pixels) to logits.
         boundary: name of the layer that was cut at; None when the whole network runs every time.
         activations: the boundary's activations by split name; empty without a boundary.
+        views: how training images are changed at random; None leaves them.
+        drawn: the training split's activations for each view beyond the images themselves.
         notes: what the reader should know, one sentence each.
     """
 
@@ -38,6 +41,8 @@ class CutModel:
     top: keras.Model
     boundary: str | None
     activations: dict[str, Activations] = field(default_factory=dict)
+    views: Views | None = None
+    drawn: list[Activations] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _forward: Callable[[tf.Tensor], tf.Tensor] | None = None
 
@@ -57,16 +62,23 @@ class CutModel:
         """Return endless shuffled batches of (input, label), from an epoch and batch on."""
         if self.boundary is None:
             return image_epochs(
-                split, self.model.image_input, batch_size, None, seed, start, drop_remainder
+                split,
+                self.model.image_input,
+                batch_size,
+                None,
+                seed,
+                start,
+                drop_remainder,
+                self.views,
             )
-        rows = self.activations[split.name]
+        rows = [self.activations[split.name], *self.drawn]
         return cached_epochs(rows, split.labels, batch_size, None, seed, start, drop_remainder)
 
     def ordered_batches(self, split: Split, batch_size: int) -> tf.data.Dataset:
         """Return batches of (input, label) once, in the examples' own order."""
         if self.boundary is None:
             return image_epochs(split, self.model.image_input, batch_size, 1, None)
-        return cached_epochs(self.activations[split.name], split.labels, batch_size, 1, None)
+        return cached_epochs([self.activations[split.name]], split.labels, batch_size, 1, None)
 
     def logits(self, split: Split, batch_size: int = 64) -> np.ndarray:
         """Run the top over a split with the weights it has now.
@@ -111,20 +123,36 @@ def cut_for_phase(
         progress: shows the pass.
         store: the cache; the default one if None. When it is full, the phase goes on without it.
     """
+    views = Views.of_plan(plan)
     boundary = model.boundary_below(phase.unfreeze) if plan.cache == "disk" else None
     if boundary is None:
-        return CutModel(model, model.logits_model, None)
+        return CutModel(model, model.logits_model, None, views=views)
     trunk, top = model.cut(boundary)
     dtype = plan.cache_dtype if boundary != model.spec.pooled_layer else "float32"
     activations = {}
+    drawn = []
     try:
         for split in (data.train, data.validation):
             step = progress.step(f"cache {split.name} at {boundary}")
             activations[split.name] = boundary_activations(
                 trunk, split.examples, dtype, store=store, on_progress=step
             )
+        for view in range(1, views.for_epochs(phase.epochs) if views else 1):
+            assert views is not None
+            step = progress.step(f"cache view {view + 1} of {data.train.name} at {boundary}")
+            drawn.append(
+                boundary_activations(
+                    trunk,
+                    data.train.examples,
+                    dtype,
+                    store=store,
+                    on_progress=step,
+                    view=views.key(view),
+                    batches=views.batches(model.image_input, view),
+                )
+            )
     except CacheFullError as error:
         note = f"{phase.name} ran without the cache, the whole network on every image: {error}"
         progress.say(note)
-        return CutModel(model, model.logits_model, None, notes=[note])
-    return CutModel(model, top, boundary, activations)
+        return CutModel(model, model.logits_model, None, views=views, notes=[note])
+    return CutModel(model, top, boundary, activations, views, drawn)

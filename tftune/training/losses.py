@@ -102,7 +102,9 @@ class MulticlassLoss(keras.losses.Loss):
         self.class_weights = None if class_weights is None else tuple(class_weights)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return one loss an example from labels and logits."""
+        """Return one loss an example from labels (or shares of classes) and logits."""
+        if _are_shares(y_true, y_pred):
+            return self._of_shares(ops.cast(y_true, y_pred.dtype), y_pred)
         labels, known = _class_numbers(y_true)
         losses = hard = ops.sparse_categorical_crossentropy(labels, y_pred, from_logits=True)
         if self.label_smoothing:
@@ -113,6 +115,20 @@ class MulticlassLoss(keras.losses.Loss):
         if self.class_weights is not None:
             losses = losses * ops.take(ops.convert_to_tensor(self.class_weights), labels)
         return losses * _of_known(known)
+
+    def _of_shares(self, shares: Any, y_pred: Any) -> Any:
+        """Return the losses of blended examples: those of their parts, by their shares."""
+        of_each = -ops.log_softmax(y_pred)
+        losses = of_each
+        if self.label_smoothing:
+            of_all = ops.mean(of_each, axis=-1, keepdims=True)
+            losses = (1 - self.label_smoothing) * of_each + self.label_smoothing * of_all
+        if self.focal_gamma:
+            losses = losses * _focal(of_each, self.focal_gamma)
+        if self.class_weights is not None:
+            losses = losses * ops.convert_to_tensor(self.class_weights)
+        # An unknown label is no class at all, so its shares sum to less than 1.
+        return ops.sum(shares * losses, axis=-1)
 
 
 class MultilabelLoss(keras.losses.Loss):
@@ -168,6 +184,10 @@ class RegressionLoss(keras.losses.Loss):
         return ops.mean(losses * _of_known(known), axis=-1)
 
 
+def _are_shares(y_true: Any, y_pred: Any) -> bool:
+    return len(y_true.shape) == 2 and y_true.shape[-1] == y_pred.shape[-1]
+
+
 def _class_numbers(y_true: Any) -> tuple[Any, Any]:
     labels = ops.cast(ops.reshape(y_true, (-1,)), "int32")
     return ops.maximum(labels, 0), labels >= 0
@@ -192,7 +212,9 @@ def _focal(cross_entropy: Any, gamma: float) -> Any:
 
 
 def _right_classes(y_true: Any, y_pred: Any) -> Any:
-    labels, known = _class_numbers(y_true)
+    labels, known = _class_numbers(
+        ops.argmax(y_true, -1) if _are_shares(y_true, y_pred) else y_true
+    )
     right = ops.cast(ops.equal(ops.cast(ops.argmax(y_pred, -1), "int32"), labels), "float32")
     return right * _of_known(known)
 

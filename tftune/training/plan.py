@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import keras
+
 from tftune.builders.stages import unfrozen_stages
 from tftune.builders.transfer_model import TransferModel
 from tftune.config.phase import Phase, Unfreeze
 from tftune.config.plan import Plan
+from tftune.data.augment import Augmentation
 from tftune.data.dataset import Dataset
+from tftune.training.view_rule import choose_views
 
 _FINE_TUNED_FLOPS = 0.3
 
@@ -24,7 +28,9 @@ def plan(
     unfreeze: Unfreeze | None = None,
     batch_size: int = 32,
     seed: int = 0,
-    cache: str = "disk",
+    augment: str | Sequence[keras.layers.Layer] | Augmentation = "auto",
+    views: int | None = None,
+    cache: str | None = None,
 ) -> Plan:
     """Plan a two-phase training: the head on a frozen backbone, then the top stages too.
 
@@ -38,8 +44,12 @@ def plan(
         unfreeze: what of the backbone the second phase trains (see `Phase`); by
             default the top stages that hold at most 30% of its floating-point operations.
         batch_size: examples a step.
-        seed: seeds the order of examples and dropout.
-        cache: "disk" or "off"; see `Plan.cache`.
+        seed: seeds the order of examples, dropout and augmentation.
+        augment: how training images are changed at random: a policy ("none", "light", "medium",
+            "strong"), Keras layers or a `tftune.Augmentation`; "auto" leaves them as they are.
+        views: how many views of each image epochs go through, the image itself among them; 0 draws
+            new ones online. By default as many as pay for so much data and fit into the cache.
+        cache: "disk" or "off"; see `Plan.cache`. By default "disk", unless the views do not fit.
 
     Returns:
         A plan to print, change with `replace` and give to `fine_tune`.
@@ -74,13 +84,24 @@ def plan(
             reasons["unfreeze"] = (
                 f"the top stages within {_FINE_TUNED_FLOPS:.0%} of the backbone's operations"
             )
+    drawn = choose_views(model, data, phases, augment, views, cache)
+    cache = drawn.cache
+    reasons["augment"] = drawn.reason
     if cache == "disk":
         count = len(data.train) + len(data.validation)
         reasons["cache"] = f"each of {count} images runs once through what is frozen"
     else:
         reasons["cache"] = "off, so the whole network runs on every image in every epoch"
     stages = stages_of(model, phases)
-    return Plan(tuple(phases), seed=seed, cache=cache, reasons=reasons, stages=stages)
+    return Plan(
+        tuple(phases),
+        seed=seed,
+        augment=drawn.augment,
+        views=drawn.views,
+        cache=cache,
+        reasons=reasons,
+        stages=stages,
+    )
 
 
 def stages_of(model: TransferModel, phases: Sequence[Phase]) -> tuple[tuple[str, ...], ...]:
