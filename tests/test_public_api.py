@@ -20,6 +20,8 @@ PUBLIC_NAMES = [
     "audit",
     "benchmark_tflite",
     "build_image_classifier",
+    "compare",
+    "compare_runs",
     "cross_validate",
     "diagnose",
     "evaluate",

@@ -22,6 +22,8 @@ _HOMES = {
     "TrainingRun": "tftune.results.training_run",
     "TransferModel": "tftune.builders.transfer_model",
     "audit": "tftune.evaluation.audit",
+    "compare": "tftune.evaluation.compare",
+    "compare_runs": "tftune.reports.compare_runs",
     "benchmark_tflite": "tftune.exporters.runtime_benchmark",
     "build_image_classifier": "tftune.builders.image_classifier",
     "diagnose": "tftune.exporters.doctor",
@@ -63,12 +65,14 @@ if TYPE_CHECKING:
     from tftune.data.tfds import load_tfds
     from tftune.errors import TftuneError
     from tftune.evaluation.audit import audit
+    from tftune.evaluation.compare import compare
     from tftune.evaluation.evaluate import evaluate
     from tftune.exporters.doctor import diagnose
     from tftune.exporters.runtime_benchmark import benchmark_tflite
     from tftune.exporters.saved_model import export_saved_model
     from tftune.exporters.tflite import export_tflite
     from tftune.exporters.verify import verify_export
+    from tftune.reports.compare_runs import compare_runs
     from tftune.results.audit import AuditReport
     from tftune.results.evaluation import Evaluation
     from tftune.results.export import Export

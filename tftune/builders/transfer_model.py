@@ -185,6 +185,11 @@ class TransferModel(Displayed):
         return compiled(self.keras_model)
 
     @functools.cached_property
+    def forward_logits(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The same up to the logits, which no temperature changes."""
+        return compiled(self.logits_model)
+
+    @functools.cached_property
     def logits_model(self) -> keras.Model:
         """From raw pixels to logits, sharing layers with `keras_model`."""
         return keras.Model(self.keras_model.input, self._logits(), name="logits_model")

@@ -13,6 +13,7 @@ from tftune.cli import (
     backbones,
     benchmark,
     cache,
+    compare,
     console,
     demo,
     doctor,
@@ -55,6 +56,7 @@ app.command("backbones")(backbones.command)
 app.command("audit")(audit.command)
 app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
+app.command("compare")(compare.command)
 app.command("predict")(predict.command)
 app.command("report")(report.command)
 app.command("export")(export.command)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,8 +14,10 @@ from tftune.data.dataset import Split
 from tftune.data.pipeline import image_batches
 from tftune.errors import DataError
 from tftune.evaluation.metrics import classification_evaluation
-from tftune.evaluation.task_metrics import multilabel_evaluation, regression_evaluation
+from tftune.evaluation.multilabel_metrics import multilabel_evaluation
+from tftune.evaluation.regression_metrics import regression_evaluation
 from tftune.results.evaluation import Evaluation
+from tftune.results.predictions import Predictions
 
 Progress = Callable[[int, int], None]
 
@@ -37,45 +39,88 @@ def evaluate(
         on_progress: told how many examples are done, of how many.
 
     Returns:
-        Metrics with intervals and a table by class; for a multiclass head the confusion matrix
-        too. Several heads are all measured: the first one's evaluation holds the `others`.
+        Metrics with intervals and the baseline beside them, a table by class and the answers
+        themselves; for a multiclass head the confusion matrix too. Several heads are all
+        measured: the first one's evaluation holds the `others`.
 
     Raises:
-        DataError: if the split is empty or its classes are not the model's.
+        DataError: if the split is empty, its classes are not the model's, or answers are NaN.
     """
     check_classes(model, split)
-    outputs = predict_split(model, split, batch_size, on_progress)
-    return evaluate_outputs(model, split, outputs, seed)
+    logits = logits_of_split(model, split, batch_size, on_progress)
+    return evaluate_logits(model, split, logits, seed)
 
 
-def evaluate_outputs(model: TransferModel, split: Split, outputs: Any, seed: int = 0) -> Evaluation:
+def evaluate_logits(model: TransferModel, split: Split, logits: Any, seed: int = 0) -> Evaluation:
     """Measure answers that a model gave.
 
     Args:
         model: whose heads say what the answers mean.
         split: the labelled examples; unknown labels are left out.
-        outputs: what `predict_split` returns.
+        logits: what `logits_of_split` returns.
         seed: seeds the bootstrap of the intervals.
 
     Returns:
         The first head's evaluation; it holds those of the others.
     """
+    outputs = model.outputs_from_logits(logits)
+    names, fingerprints = split.examples.names, split.examples.fingerprints
     found = []
     for head, target in zip(model.heads, split.targets, strict=True):
         answers = outputs[head.name] if isinstance(outputs, Mapping) else outputs
-        if head.task == "multilabel":
-            measured = multilabel_evaluation(answers, target.labels, head.class_names, seed=seed)
-        elif head.task == "regression":
-            measured = regression_evaluation(answers, target.labels, head.class_names, seed=seed)
-        else:
-            known = target.known
-            if not known.any():
-                raise DataError(f"No example of the {split.name} split has a known {head.name!r}.")
-            measured = classification_evaluation(
-                answers[known], target.labels[known], head.class_names, seed=seed
+        raw = logits[head.logits_layer] if isinstance(logits, Mapping) else logits
+        known = target.known if head.task == "multiclass" else _any_known(target.labels)
+        if not known.any():
+            raise DataError(f"No example of the {split.name} split has a known {head.name!r}.")
+        rows = np.flatnonzero(known)
+        predictions = Predictions(
+            labels=target.labels[rows],
+            outputs=np.asarray(answers)[rows],
+            logits=np.asarray(raw)[rows],
+            indices=rows,
+            names=tuple(names[row] for row in rows),
+            fingerprints=tuple(fingerprints[row] for row in rows),
+        )
+        found.append(
+            dataclasses.replace(
+                evaluate_predictions(predictions, head.task, head.class_names, seed),
+                split=split.name,
+                head=head.name,
             )
-        found.append(dataclasses.replace(measured, split=split.name, head=head.name))
+        )
     return dataclasses.replace(found[0], others=tuple(found[1:]))
+
+
+def evaluate_predictions(
+    predictions: Predictions, task: str, class_names: Sequence[str], seed: int = 0
+) -> Evaluation:
+    """Measure one head's answers.
+
+    Args:
+        predictions: the answers and the true labels.
+        task: the head's task.
+        class_names: the meaning of its outputs.
+        seed: seeds the bootstrap of the intervals.
+    """
+    answers, labels = predictions.outputs, predictions.labels
+    if task == "multilabel":
+        measured = multilabel_evaluation(answers, labels, class_names, seed=seed)
+    elif task == "regression":
+        measured = regression_evaluation(answers, labels, class_names, seed=seed)
+    else:
+        measured = classification_evaluation(answers, labels, class_names, seed=seed)
+    return dataclasses.replace(measured, predictions=predictions)
+
+
+def logits_of_split(
+    model: TransferModel, split: Split, batch_size: int = 32, on_progress: Progress | None = None
+) -> Any:
+    """Run a model over a split from its original files, up to its logits.
+
+    Returns:
+        float32, shape (num_examples, num_outputs); for several heads by logits layer.
+    """
+    return _run(model.forward_logits, model, split, batch_size, on_progress)
 
 
 def predict_split(
@@ -86,14 +131,28 @@ def predict_split(
     Returns:
         float32, shape (num_examples, num_classes); for several heads such arrays by head name.
     """
+    return _run(model.forward, model, split, batch_size, on_progress)
+
+
+def _run(
+    network: Callable[[Any], Any],
+    model: TransferModel,
+    split: Split,
+    batch_size: int,
+    on_progress: Progress | None,
+) -> Any:
     answers: list[Any] = []
     done = 0
     for pixels in image_batches(split.examples, model.image_input, batch_size):
-        answers.append(keras.tree.map_structure(np.asarray, model.forward(pixels)))
+        answers.append(keras.tree.map_structure(np.asarray, network(pixels)))
         done += len(pixels)
         if on_progress:
             on_progress(done, len(split))
     return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *answers)
+
+
+def _any_known(labels: np.ndarray) -> np.ndarray:
+    return np.isfinite(labels).any(axis=1)
 
 
 def check_classes(model: TransferModel, split: Split) -> None:

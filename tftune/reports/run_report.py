@@ -80,11 +80,12 @@ def _evaluation_parts(metrics: dict[str, Any]) -> list[str]:
     ]
     examples = f"{evaluation.get('num_examples', '?')} examples; 95% bootstrap intervals"
     parts.append(page.table(["metric", "value", "interval"], rows, caption=examples))
-    if evaluation.get("baseline_accuracy") is not None:
+    baseline = (evaluation.get("baseline") or {}).get("accuracy")
+    if baseline is not None:
         parts.append(
             page.paragraph(
                 "Always answering the most frequent class scores "
-                f"{evaluation['baseline_accuracy']:.3f}.",
+                f"{baseline:.3f}.",
                 "soft",
             )
         )

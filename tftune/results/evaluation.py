@@ -10,6 +10,20 @@ import numpy as np
 
 from tftune.display import Displayed, Table
 from tftune.errors import ConfigError
+from tftune.results.predictions import Predictions
+
+_BASELINES = {
+    "multiclass": "answering the shares of the classes, so the most frequent one",
+    "multilabel": "answering each label's own share",
+    "regression": "answering the mean",
+}
+_HEADINGS = {
+    "average_precision": "AP",
+    "roc_auc": "AUC",
+    "median_error": "median",
+    "p90_error": "p90",
+    "p95_error": "p95",
+}
 
 
 @dataclass(frozen=True)
@@ -39,34 +53,44 @@ class Evaluation(Displayed):
     Attributes:
         split: the split's name.
         num_examples: how many examples with a known label were answered.
-        metrics: by name; multiclass: "accuracy", "macro_f1" and "loss" (mean cross-entropy in
-            nats); multilabel: "macro_f1", "micro_f1" (both at a threshold of 0.5),
-            "mean_average_precision" and "loss"; regression, in its own units: "mae", "rmse"
-            and "r2", each the mean over the quantities.
-        intervals: 95% bootstrap intervals of these metrics; none for mean average precision.
-        baseline_accuracy: multiclass: the accuracy of always answering the split's most frequent
-            class; NaN otherwise.
-        per_class: for each class: precision, recall, f1 and support (multilabel: and
-            average_precision); for each quantity of a regression: mae, rmse, r2 and support.
+        metrics: by name. Multiclass: accuracy, balanced_accuracy, top_k_accuracy (k of 5, or half
+            the classes), precision, recall and F1 (macro_, weighted_; micro_f1, since all three
+            are then the accuracy), loss (log loss: mean cross-entropy in nats), brier (in [0, 2]),
+            kappa (Cohen's), mcc (Matthews' correlation), and roc_auc and average_precision, each
+            class against the rest, averaged over classes. Multilabel, at a threshold of 0.5:
+            precision, recall and F1 (macro_, micro_, weighted_), label_accuracy, subset_accuracy,
+            loss, brier, mean_average_precision and roc_auc. Regression, in its own units: mae,
+            rmse, r2 and quantiles of the absolute error (median_error, p90_error, p95_error),
+            each the mean over the quantities. NaN where the examples do not define one.
+        intervals: 95% bootstrap intervals of these metrics.
+        baseline: the same metrics of always giving the one answer that says nothing about the
+            example: the shares of the classes in the split; for regression the mean.
+        per_class: for each class: precision, recall, f1, roc_auc, average_precision and support;
+            for each quantity of a regression: the metrics above and support.
         confusion: int, shape (num_classes, num_classes); rows are true classes; of shape (0, 0)
             unless multiclass.
         class_names: the meaning of rows and columns.
         task: "multiclass", "multilabel" or "regression".
         head: which head was measured.
         others: the evaluations of the model's other heads.
+        notes: what the reader should know, one sentence each.
+        predictions: the answers that were measured, one row an example; None where it was made
+            from figures alone.
     """
 
     split: str
     num_examples: int
     metrics: Mapping[str, float]
     intervals: Mapping[str, Interval]
-    baseline_accuracy: float
+    baseline: Mapping[str, float]
     per_class: Mapping[str, Mapping[str, float]]
     confusion: np.ndarray
     class_names: tuple[str, ...]
     task: str = "multiclass"
     head: str = "label"
     others: tuple[Evaluation, ...] = ()
+    notes: tuple[str, ...] = ()
+    predictions: Predictions | None = None
 
     @property
     def headline(self) -> str:
@@ -78,49 +102,85 @@ class Evaluation(Displayed):
         """Share of examples whose most probable class is the true one (multiclass)."""
         return self.metrics["accuracy"]
 
+    @property
+    def baseline_accuracy(self) -> float:
+        """The accuracy of always answering the split's most frequent class (multiclass)."""
+        return self.baseline["accuracy"]
+
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready dictionary."""
+        """Return a JSON-ready dictionary, without the predictions."""
         return {
             "split": self.split,
             "num_examples": self.num_examples,
             "metrics": _finite(self.metrics),
             "intervals": {name: asdict(interval) for name, interval in self.intervals.items()},
-            "baseline_accuracy": None if self.task != "multiclass" else self.baseline_accuracy,
+            "baseline": _finite(self.baseline),
             "per_class": {name: _finite(row) for name, row in self.per_class.items()},
             "confusion": self.confusion.tolist(),
             "class_names": list(self.class_names),
             "task": self.task,
             "head": self.head,
             "others": [other.to_json() for other in self.others],
+            "notes": list(self.notes),
         }
 
+    @classmethod
+    def from_json(
+        cls, values: Mapping[str, Any], predictions: Predictions | None = None
+    ) -> Evaluation:
+        """Read what `to_json` wrote.
+
+        Args:
+            values: the dictionary.
+            predictions: those it was made from, where they were kept.
+        """
+        fields = dict(values)
+        return cls(
+            **{
+                **fields,
+                "metrics": _numbers(fields["metrics"]),
+                "baseline": _numbers(fields["baseline"]),
+                "intervals": {n: Interval(**i) for n, i in fields["intervals"].items()},
+                "per_class": {n: _numbers(row) for n, row in fields["per_class"].items()},
+                "confusion": np.array(fields["confusion"], int).reshape(
+                    (len(fields["class_names"]),) * 2 if fields["confusion"] else (0, 0)
+                ),
+                "class_names": tuple(fields["class_names"]),
+                "others": tuple(cls.from_json(other) for other in fields["others"]),
+                "notes": tuple(fields["notes"]),
+                "predictions": predictions,
+            }
+        )
+
     def sections(self) -> list[str | Table]:
-        """Show the headline figures with their intervals, then each class."""
-        headline = []
-        for name, value in self.metrics.items():
-            interval = self.intervals.get(name)
-            ends = f"{interval.low:.3f} to {interval.high:.3f}" if interval else ""
-            headline.append((name, f"{value:.3f}", ends))
+        """Show the figures with their intervals and the baseline, then each class."""
         which = f" of {self.head!r}" if self.others or self.head != "label" else ""
         title = f"Evaluation{which} on {self.split}: {self.num_examples} examples"
         columns = [key for key in next(iter(self.per_class.values()), {}) if key != "support"]
         rows = [
-            (name, *(f"{row[key]:.3f}" for key in columns), int(row["support"]))
+            (name, *(_shown(row[key]) for key in columns), int(row["support"]))
             for name, row in self.per_class.items()
         ]
-        shown: list[str | Table] = [
-            Table(("metric", "value", "95% interval"), headline, title=title)
-        ]
-        if self.task == "multiclass":
-            shown.append(
-                f"Always answering the most frequent class scores {self.baseline_accuracy:.3f}."
-            )
         kind = "quantity" if self.task == "regression" else "class"
-        headings = ["AP" if key == "average_precision" else key for key in columns]
-        shown.append(Table((kind, *headings, "examples"), rows))
+        shown: list[str | Table] = [
+            Table(("metric", "value", "95% interval", "baseline"), self.rows(), title=title),
+            f"Baseline: always {_BASELINES[self.task]}.",
+            Table((kind, *(_HEADINGS.get(key, key) for key in columns), "examples"), rows),
+            *self.notes,
+        ]
         for other in self.others:
             shown.extend(other.sections())
         return shown
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Return each metric's name, value, interval and baseline as text."""
+        found = []
+        for name, value in self.metrics.items():
+            interval = self.intervals.get(name)
+            ends = f"{interval.low:.3f} to {interval.high:.3f}" if interval else ""
+            named = name.replace("_", " ")
+            found.append((named, _shown(value), ends, _shown(self.baseline.get(name, np.nan))))
+        return found
 
     def plot(self) -> Any:
         """Draw the confusion matrix.
@@ -144,6 +204,14 @@ class Evaluation(Displayed):
         axes.set(xlabel="predicted class", ylabel="true class")
         axes.set_title(f"{self.split}: accuracy {self.intervals['accuracy']}")
         return figure
+
+
+def _shown(value: float) -> str:
+    return f"{value:.3f}" if np.isfinite(value) else ""
+
+
+def _numbers(row: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: float("nan") if value is None else value for name, value in row.items()}
 
 
 def _finite(row: Mapping[str, float]) -> dict[str, float | None]:

@@ -18,7 +18,7 @@ from tftune.cache.trunk_pass import boundary_activations
 from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
 from tftune.errors import CacheFullError, ConfigError
-from tftune.evaluation.evaluate import check_classes, evaluate_outputs
+from tftune.evaluation.evaluate import check_classes, evaluate_logits
 from tftune.progress import Progress
 from tftune.results.training_run import TrainingRun
 from tftune.training.callbacks import copy_of
@@ -119,9 +119,7 @@ def fine_tune(
         forgetting = measure_forgetting(around.last_cut, features, data.validation.name)
     started = time.perf_counter()
     validation = {
-        record.label: evaluate_outputs(
-            model, data.validation, model.outputs_from_logits(record.logits["kept"])
-        )
+        record.label: evaluate_logits(model, data.validation, record.logits["kept"])
         for record in state.finished
     }
     timings = {
@@ -148,7 +146,7 @@ def fine_tune(
         notes=tuple(note for record in state.finished for note in record.notes),
     )
     if output is not None and folder is not None:
-        finish_run(run, folder, output)
+        finish_run(run, data, folder, output)
         Checkpoints(checkpoint_folder(Path(output))).clear()
     return run
 

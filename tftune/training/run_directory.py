@@ -13,7 +13,9 @@ from typing import Any
 
 from tftune.atomic import replaced_file, replaced_folder, write_json
 from tftune.config.plan import Plan
+from tftune.data.dataset import Dataset
 from tftune.errors import OutputExistsError, ResumeError
+from tftune.evaluation.record import write_record
 from tftune.results.training_run import TrainingRun
 
 _RUN_FILE = Path("checkpoints") / "run.json"
@@ -93,17 +95,21 @@ def begin_run(
     return folder
 
 
-def finish_run(run: TrainingRun, folder: Path, output: str | os.PathLike[str]) -> None:
-    """Write what a finished run leaves: model.keras, history.csv and, last, metrics.json.
+def finish_run(
+    run: TrainingRun, data: Dataset, folder: Path, output: str | os.PathLike[str]
+) -> None:
+    """Write what a finished run leaves: the model, its answers and, last, metrics.json.
 
     Args:
         run: what to write.
+        data: what it was trained and judged on.
         folder: where the work went on; it becomes `output`.
         output: the run directory.
     """
     run.model.save(folder / "model.keras")
     with replaced_file(folder / "history.csv") as temporary:
         run.history.to_csv(temporary, index=False)
+    write_record(folder, list(run.validation.values())[-1], data)
     write_json(
         folder / _LAST_FILE,
         {

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from scipy.stats import binomtest
 
+from tftune.evaluation.paired import SURE, excludes_zero, mcnemar, mean_intervals
 from tftune.results.evaluation import Interval
 from tftune.results.verdict import Verdict
 from tftune.training.run_state import PhaseRecord
-
-_RESAMPLES = 2000
-_SURE = 0.05
 
 
 def judge(
@@ -36,9 +33,6 @@ def judge(
     Returns:
         The verdict. For a multiclass head, "certain" means that McNemar's exact test on the same
         examples gives less than 0.05; otherwise, that the paired bootstrap's interval excludes 0.
-
-    References:
-        McNemar 1947, https://doi.org/10.1007/BF02295996.
     """
     candidates = {"probe": records[0].logits["kept"]}
     if len(records) > 1:
@@ -55,12 +49,10 @@ def judge(
     labels = labels[known]
     points = {name: _points(logits[known], labels, task) for name, logits in candidates.items()}
     before, after = points["probe"], _points(kept[known], labels, task)
-    generator = np.random.default_rng(seed)
-    chosen = generator.integers(0, len(labels), (_RESAMPLES, len(labels)))
-    scores = {name: _interval(values, chosen) for name, values in points.items()}
-    gain = _interval(after - before, chosen)
-    p_value = _mcnemar(before, after) if task == "multiclass" else None
-    sure = p_value < _SURE if p_value is not None else not gain.low <= 0 <= gain.high
+    *intervals, gain = mean_intervals([*points.values(), after - before], seed=seed)
+    scores = dict(zip(points, intervals, strict=True))
+    p_value = mcnemar(before, after) if task == "multiclass" else None
+    sure = p_value < SURE if p_value is not None else excludes_zero(gain)
     metric = {"multiclass": "accuracy", "multilabel": "label accuracy"}.get(task, "negative error")
     sentence = _sentence(scores, _mean(after), gain, sure, p_value, len(records) > 1, metric)
     return Verdict(scores, metric, gain, p_value, len(labels), sentence)
@@ -78,17 +70,6 @@ def _points(logits: np.ndarray, labels: np.ndarray, task: str) -> np.ndarray:
 
 def _mean(values: np.ndarray) -> float:
     return float(values.mean())
-
-
-def _interval(values: np.ndarray, chosen: np.ndarray) -> Interval:
-    low, high = np.quantile(values[chosen].mean(axis=1), (0.025, 0.975))
-    return Interval(_mean(values), float(low), float(high))
-
-
-def _mcnemar(before: np.ndarray, after: np.ndarray) -> float:
-    gained = int((after > before).sum())
-    lost = int((after < before).sum())
-    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
 def _sentence(
