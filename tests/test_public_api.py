@@ -20,6 +20,7 @@ PUBLIC_NAMES = [
     "audit",
     "benchmark_tflite",
     "build_image_classifier",
+    "calibrate",
     "compare",
     "compare_runs",
     "cross_validate",

@@ -22,6 +22,7 @@ _HOMES = {
     "TrainingRun": "tftune.results.training_run",
     "TransferModel": "tftune.builders.transfer_model",
     "audit": "tftune.evaluation.audit",
+    "calibrate": "tftune.evaluation.calibration",
     "compare": "tftune.evaluation.compare",
     "compare_runs": "tftune.reports.compare_runs",
     "benchmark_tflite": "tftune.exporters.runtime_benchmark",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from tftune.data.tfds import load_tfds
     from tftune.errors import TftuneError
     from tftune.evaluation.audit import audit
+    from tftune.evaluation.calibration import calibrate
     from tftune.evaluation.compare import compare
     from tftune.evaluation.evaluate import evaluate
     from tftune.exporters.doctor import diagnose

@@ -310,3 +310,16 @@ def test_other_tasks_are_trained_and_judged_in_their_own_figures(task):
     assert run.figures == ("loss", beside)
     assert run.verdict.num_examples == 8
     assert beside in str(run)
+
+
+def test_the_default_plan_ends_with_a_calibrated_model(small_model, stripes):
+    many = dataclasses.replace(stripes, validation=stripes.train.take(np.arange(36) % 18))
+    plan = tftune.plan(small_model, many, head_epochs=1, fine_tune_epochs=0)
+    assert plan.calibrate
+    run = tftune.fine_tune(small_model, many, plan, verbose=False)
+    assert any("emperature" in note for note in run.notes)
+    # The probe is regularised, so its answers to what it has learned are too unsure.
+    assert small_model.temperature < 1
+    kept = run.validation["feature_extraction"].predictions
+    exact = small_model.outputs_from_logits(kept.logits)
+    np.testing.assert_allclose(kept.outputs, exact, rtol=1e-6)

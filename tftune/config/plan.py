@@ -37,6 +37,8 @@ class Plan(Displayed):
         cache_dtype: how boundary activations are stored, "float32" or "float16".
         batch_norm: "frozen": BatchNormalization keeps its pretrained statistics and weights in
             every phase, which is what makes training from the cache exact.
+        calibrate: after the last phase, set the temperature on the validation split where that
+            lowers the cross-validated loss.
         reasons: why a setting was chosen, by name.
         stages: for each phase, the stages that train, as the model names them.
     """
@@ -48,6 +50,7 @@ class Plan(Displayed):
     cache: str = "disk"
     cache_dtype: str = "float32"
     batch_norm: str = "frozen"
+    calibrate: bool = False
     reasons: Mapping[str, str] = field(default_factory=dict)
     stages: tuple[tuple[str, ...], ...] = ()
 
@@ -170,6 +173,8 @@ class Plan(Displayed):
             f"BatchNormalization {self.batch_norm}; cache {self.cache} ({self.cache_dtype}); "
             f"augmentation {self.augmented}{self._told_views()}; seed {self.seed}."
         )
+        if self.calibrate:
+            lines.append("At the end the temperature is set on validation, where that helps.")
         lines.extend(f"{name}: {reason}" for name, reason in self.reasons.items())
         return lines
 

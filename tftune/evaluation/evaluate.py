@@ -16,6 +16,7 @@ from tftune.errors import DataError
 from tftune.evaluation.metrics import classification_evaluation
 from tftune.evaluation.multilabel_metrics import multilabel_evaluation
 from tftune.evaluation.regression_metrics import regression_evaluation
+from tftune.evaluation.reliability import confidences_of, measure_calibration
 from tftune.results.evaluation import Evaluation
 from tftune.results.predictions import Predictions
 
@@ -109,7 +110,10 @@ def evaluate_predictions(
         measured = regression_evaluation(answers, labels, class_names, seed=seed)
     else:
         measured = classification_evaluation(answers, labels, class_names, seed=seed)
-    return dataclasses.replace(measured, predictions=predictions)
+    calibration = None
+    if task != "regression":
+        calibration = measure_calibration(*confidences_of(answers, labels, task))
+    return dataclasses.replace(measured, predictions=predictions, calibration=calibration)
 
 
 def logits_of_split(

@@ -84,8 +84,7 @@ def _evaluation_parts(metrics: dict[str, Any]) -> list[str]:
     if baseline is not None:
         parts.append(
             page.paragraph(
-                "Always answering the most frequent class scores "
-                f"{baseline:.3f}.",
+                f"Always answering the most frequent class scores {baseline:.3f}.",
                 "soft",
             )
         )

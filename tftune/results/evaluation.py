@@ -10,7 +10,14 @@ import numpy as np
 
 from tftune.display import Displayed, Table
 from tftune.errors import ConfigError
+from tftune.results.calibration import Calibration
 from tftune.results.predictions import Predictions
+from tftune.results.thresholds import (
+    CoverageCurve,
+    Thresholds,
+    coverage_curve,
+    precision_thresholds,
+)
 
 _BASELINES = {
     "multiclass": "answering the shares of the classes, so the most frequent one",
@@ -76,6 +83,7 @@ class Evaluation(Displayed):
         notes: what the reader should know, one sentence each.
         predictions: the answers that were measured, one row an example; None where it was made
             from figures alone.
+        calibration: whether its probabilities mean what they say; None for a regression.
     """
 
     split: str
@@ -91,6 +99,7 @@ class Evaluation(Displayed):
     others: tuple[Evaluation, ...] = ()
     notes: tuple[str, ...] = ()
     predictions: Predictions | None = None
+    calibration: Calibration | None = None
 
     @property
     def headline(self) -> str:
@@ -107,6 +116,39 @@ class Evaluation(Displayed):
         """The accuracy of always answering the split's most frequent class (multiclass)."""
         return self.baseline["accuracy"]
 
+    def threshold(self, precision: float = 0.95) -> Thresholds:
+        """Find for each class the probability from which on its answers are right often enough.
+
+        Args:
+            precision: the share of answers that must be right, in (0, 1].
+
+        Returns:
+            A threshold by class; `thresholds.decide(model.predict(image))` answers or abstains.
+            They are found on these very examples, so choose them on validation.
+
+        Raises:
+            ConfigError: if the head answers no classes, or `precision` is not in (0, 1].
+        """
+        known = self._answers("threshold", ("multiclass", "multilabel"))
+        return precision_thresholds(known, self.class_names, self.task, precision)
+
+    def coverage(self) -> CoverageCurve:
+        """Return how accurate the model is on the share of examples it is surest about.
+
+        Raises:
+            ConfigError: if the head is not multiclass.
+        """
+        return coverage_curve(self._answers("coverage", ("multiclass",)))
+
+    def _answers(self, asking: str, tasks: tuple[str, ...]) -> Predictions:
+        if self.task not in tasks or self.predictions is None:
+            lacks = "no predictions" if self.predictions is None else f"a {self.task} head"
+            raise ConfigError(
+                f"`{asking}` needs the predictions of a {' or '.join(tasks)} head. "
+                f"This evaluation has {lacks}."
+            )
+        return self.predictions
+
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary, without the predictions."""
         return {
@@ -122,6 +164,7 @@ class Evaluation(Displayed):
             "head": self.head,
             "others": [other.to_json() for other in self.others],
             "notes": list(self.notes),
+            "calibration": None if self.calibration is None else self.calibration.to_json(),
         }
 
     @classmethod
@@ -149,6 +192,9 @@ class Evaluation(Displayed):
                 "others": tuple(cls.from_json(other) for other in fields["others"]),
                 "notes": tuple(fields["notes"]),
                 "predictions": predictions,
+                "calibration": Calibration.from_json(fields["calibration"])
+                if fields.get("calibration")
+                else None,
             }
         )
 
@@ -166,6 +212,7 @@ class Evaluation(Displayed):
             Table(("metric", "value", "95% interval", "baseline"), self.rows(), title=title),
             f"Baseline: always {_BASELINES[self.task]}.",
             Table((kind, *(_HEADINGS.get(key, key) for key in columns), "examples"), rows),
+            *([self.calibration.sentence] if self.calibration else []),
             *self.notes,
         ]
         for other in self.others:

@@ -18,6 +18,7 @@ from tftune.cache.trunk_pass import boundary_activations
 from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
 from tftune.errors import CacheFullError, ConfigError
+from tftune.evaluation.calibration import calibrate_with
 from tftune.evaluation.evaluate import check_classes, evaluate_logits
 from tftune.progress import Progress
 from tftune.results.training_run import TrainingRun
@@ -118,10 +119,12 @@ def fine_tune(
     if features is not None and around.last_cut is not None:
         forgetting = measure_forgetting(around.last_cut, features, data.validation.name)
     started = time.perf_counter()
-    validation = {
-        record.label: evaluate_logits(model, data.validation, record.logits["kept"])
-        for record in state.finished
-    }
+    validation, notes = {}, [note for record in state.finished for note in record.notes]
+    for record in state.finished:
+        if plan.calibrate and record is state.finished[-1]:
+            fits = calibrate_with(model, data.validation, record.logits["kept"], plan.seed)
+            notes.extend(fit.sentence for fit in fits)
+        validation[record.label] = evaluate_logits(model, data.validation, record.logits["kept"])
     timings = {
         f"{record.label} {step}": seconds
         for record in state.finished
@@ -143,7 +146,7 @@ def fine_tune(
         ),
         folder=str(output) if output else "",
         forgetting=forgetting,
-        notes=tuple(note for record in state.finished for note in record.notes),
+        notes=tuple(notes),
     )
     if output is not None and folder is not None:
         finish_run(run, data, folder, output)

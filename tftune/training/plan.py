@@ -95,6 +95,7 @@ def plan(
     stages = stages_of(model, phases)
     return Plan(
         tuple(phases),
+        calibrate=True,
         seed=seed,
         augment=drawn.augment,
         views=drawn.views,
