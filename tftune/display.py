@@ -44,6 +44,27 @@ class Displayed:
         return as_html(self.sections())
 
 
+def show_size(size_bytes: float) -> str:
+    """Write a size for people, such as "1.2 GB"."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"
+
+
+def show_seconds(seconds: float) -> str:
+    """Write a duration for people: "3 s", "2 min", "1 h 10 min"; never finer than is known."""
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 def as_text(sections: Sequence[str | Table], width: int = 80) -> str:
     """Render paragraphs and tables as plain text.
 

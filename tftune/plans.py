@@ -8,6 +8,7 @@ from tftune.builders.transfer_model import TransferModel
 from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
 from tftune.errors import ConfigError
+from tftune.training.estimate import estimate_costs
 from tftune.training.plan import default_unfreeze, stages_of
 from tftune.training.plan import plan as two_phases
 
@@ -48,7 +49,9 @@ def gradual(
             f"Received: {steps}, {epochs}, {rate_factor}."
         )
     most = default_unfreeze(model) if unfreeze is None else unfreeze
-    plan = two_phases(model, data, unfreeze=most, fine_tune_epochs=epochs, **settings)
+    estimate = settings.pop("estimate", True)
+    settings = {**settings, "fine_tune_epochs": epochs, "estimate": False}
+    plan = two_phases(model, data, unfreeze=most, **settings)
     head, top = plan.phases
     counts = sorted({max(1, round(most * step / steps)) for step in range(1, steps + 1)})
     phases = [head] + [
@@ -56,4 +59,5 @@ def gradual(
         for place, count in enumerate(counts)
     ]
     reasons = {**plan.reasons, "unfreeze": f"gradually, up to the {most} top stages"}
-    return plan.replace(phases=tuple(phases), stages=stages_of(model, phases), reasons=reasons)
+    plan = plan.replace(phases=tuple(phases), stages=stages_of(model, phases), reasons=reasons)
+    return plan.replace(costs=estimate_costs(model, data, plan)) if estimate else plan

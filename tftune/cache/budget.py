@@ -15,6 +15,7 @@ from typing import Any
 from tftune.cache.keys import ABOUT, USED
 from tftune.cache.lease import remove_if_unused
 from tftune.cache.shards import read_shards
+from tftune.display import show_size
 from tftune.errors import CacheFullError, ConfigError
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -199,15 +200,6 @@ def clear(root: Path, older_than: float = 0.0) -> tuple[list[Entry], list[Entry]
             continue
         (removed if remove_if_unused(item.folder) else kept).append(item)
     return removed, kept
-
-
-def show_size(size_bytes: float) -> str:
-    """Write a size for people, such as "1.2 GB"."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size_bytes < 1000:
-            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.1f} TB"
 
 
 def _size(folder: Path) -> int:

@@ -132,6 +132,33 @@ def choose_engine(trunk: RunnableTrunk, num_rows: int, folder: Path | None = Non
     return EngineChoice("litert", "if the first batch shows it to be faster and equal", False)
 
 
+def expected_pass(
+    trunk: RunnableTrunk, choice: EngineChoice, num_rows: int, tensorflow_seconds: float
+) -> tuple[EngineChoice, float]:
+    """Say how long a pass will take, once TensorFlow's speed is known.
+
+    Args:
+        trunk: the frozen part of a network.
+        choice: what `choose_engine` said.
+        num_rows: examples that will be run.
+        tensorflow_seconds: what TensorFlow takes for one.
+
+    Returns:
+        The choice, which the speed may have changed, and seconds.
+    """
+    plain = num_rows * tensorflow_seconds
+    if choice.name != "litert":
+        return choice, plain
+    saved = plain * _saved_share(trunk)
+    if choice.certain:  # converted before
+        return choice, plain - saved
+    conversion = _conversion_seconds(trunk)
+    if saved < _WORTH * conversion:
+        reason = f"{num_rows} rows are over sooner than a conversion to LiteRT could save"
+        return EngineChoice("tensorflow", reason), plain
+    return choice, plain - saved + conversion
+
+
 def engine_for(
     trunk: RunnableTrunk,
     sample: Any,

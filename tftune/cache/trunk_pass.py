@@ -131,8 +131,16 @@ def planned_engine(
     examples: Identified,
     dtype: str = "float32",
     store: ActivationStore | None = None,
+    view: str = "",
 ) -> tuple[EngineChoice, int]:
     """Say what a pass would run the trunk with, and on how many examples.
+
+    Args:
+        trunk: the frozen part of a network.
+        examples: the inputs.
+        dtype: how activations would be stored.
+        store: the cache; the default one if None.
+        view: what decides a random augmentation, or "" for none.
 
     Returns:
         The choice, and the number of examples that are not in the cache.
@@ -140,7 +148,7 @@ def planned_engine(
     store = store or ActivationStore()
     folder = store.trunk_folder(trunk.fingerprint)
     if folder.is_dir():
-        rows = store.open(trunk.fingerprint, dtype)
+        rows = store.open(trunk.fingerprint, dtype, view)
         count = len(rows.missing(examples.fingerprints))
     else:  # asking must not leave an empty folder
         count = len(set(examples.fingerprints))

@@ -13,7 +13,7 @@ import typer
 from tftune.cache import budget
 from tftune.cache.keys import cache_folder
 from tftune.cli.arguments import Json
-from tftune.display import Table, as_text
+from tftune.display import Table, as_text, show_size
 from tftune.errors import ConfigError
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -49,14 +49,14 @@ def info(as_json: Json = False) -> None:
                 entry.about.get("backbone") or "",
                 entry.about.get("boundary") or "",
                 sum(entry.rows.values()),
-                budget.show_size(entry.size_bytes),
+                show_size(entry.size_bytes),
                 _when(entry.last_used),
             )
             for entry in entries
         ]
         columns = ("trunk", "backbone", "boundary", "rows", "size", "last used")
         print(as_text([Table(columns, rows)]) + "\n")
-    print(f"{budget.show_size(total)} of at most {budget.show_size(allowed)} in {place}")
+    print(f"{show_size(total)} of at most {show_size(allowed)} in {place}")
 
 
 @app.command("clear")
@@ -78,7 +78,7 @@ def clear(
         print(json.dumps(value, indent=2))
         return
     trunks = "1 trunk" if len(removed) == 1 else f"{len(removed)} trunks"
-    print(f"Deleted {trunks}, {budget.show_size(freed)}.")
+    print(f"Deleted {trunks}, {show_size(freed)}.")
     if kept:
         print(f"{len(kept)} in use by a running program stayed.")
 

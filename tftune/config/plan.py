@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tftune.atomic import write_text
+from tftune.config.cost import PhaseCost
 from tftune.config.phase import Phase
-from tftune.display import Displayed, Table
+from tftune.display import Displayed, Table, show_seconds, show_size
 from tftune.errors import ConfigError, ModelFileError, check_choice
 
 CACHE_MODES = ("disk", "off")
@@ -41,6 +42,7 @@ class Plan(Displayed):
             lowers the cross-validated loss.
         reasons: why a setting was chosen, by name.
         stages: for each phase, the stages that train, as the model names them.
+        costs: for each phase, what it is expected to take; empty where nothing was estimated.
     """
 
     phases: tuple[Phase, ...]
@@ -53,6 +55,7 @@ class Plan(Displayed):
     calibrate: bool = False
     reasons: Mapping[str, str] = field(default_factory=dict)
     stages: tuple[tuple[str, ...], ...] = ()
+    costs: tuple[PhaseCost, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phases", tuple(self.phases))
@@ -125,6 +128,7 @@ class Plan(Displayed):
         try:
             fields["phases"] = tuple(Phase(**phase) for phase in fields["phases"])
             fields["stages"] = tuple(tuple(names) for names in fields.get("stages", ()))
+            fields["costs"] = tuple(PhaseCost(**cost) for cost in fields.get("costs", ()))
             return cls(**fields)
         except (KeyError, TypeError) as error:
             raise ConfigError(f"This is not a plan that tftune wrote: {error}.") from error
@@ -176,7 +180,33 @@ class Plan(Displayed):
         if self.calibrate:
             lines.append("At the end the temperature is set on validation, where that helps.")
         lines.extend(f"{name}: {reason}" for name, reason in self.reasons.items())
-        return lines
+        return [*lines, *self._told_costs()]
+
+    def _told_costs(self) -> list[str | Table]:
+        if not self.costs:
+            return []
+        rows = [
+            (
+                label,
+                cost.boundary or "not cut",
+                cost.rows,
+                cost.cached,
+                cost.engine,
+                show_size(cost.cache_bytes),
+                show_seconds(cost.seconds),
+            )
+            for label, cost in zip(self.labels, self.costs, strict=False)
+        ]
+        columns = ("phase", "cut at", "to run", "cached", "engine", "on disk", "time")
+        seconds = sum(cost.seconds for cost in self.costs)
+        size = sum(cost.cache_bytes for cost in self.costs)
+        title = "What it will take, in images, space and time"
+        reasons = dict.fromkeys(
+            f"engine {cost.engine}: {cost.reason}" for cost in self.costs if cost.engine
+        )
+        told = f"In all about {show_seconds(seconds)}"
+        told += f"; the cache grows by {show_size(size)}." if size else "; the cache does not grow."
+        return [Table(columns, rows, title=title), told, *reasons]
 
     def _told_views(self) -> str:
         if self.augment == "none":

@@ -20,7 +20,7 @@ from tftune.data.pipeline import image_batches
 from tftune.errors import CacheFullError
 from tftune.progress import Progress
 from tftune.training.batches import cached_epochs, image_epochs
-from tftune.training.views import Views
+from tftune.training.views import Views, pass_name
 
 
 @dataclass
@@ -133,13 +133,13 @@ def cut_for_phase(
     drawn = []
     try:
         for split in (data.train, data.validation):
-            step = progress.step(f"cache {split.name} at {boundary}")
+            step = progress.step(pass_name(split.name, boundary))
             activations[split.name] = boundary_activations(
                 trunk, split.examples, dtype, store=store, on_progress=step
             )
         for view in range(1, views.for_epochs(phase.epochs) if views else 1):
             assert views is not None
-            step = progress.step(f"cache view {view + 1} of {data.train.name} at {boundary}")
+            step = progress.step(pass_name(data.train.name, boundary, view))
             drawn.append(
                 boundary_activations(
                     trunk,

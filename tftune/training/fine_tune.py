@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,7 +25,9 @@ from tftune.progress import Progress
 from tftune.results.training_run import TrainingRun
 from tftune.training.callbacks import copy_of
 from tftune.training.checkpoint import Checkpoints
+from tftune.training.estimate import estimate_costs, expected_steps
 from tftune.training.forgetting import measure_forgetting
+from tftune.training.live_plot import LivePlot
 from tftune.training.logs import scalar_log
 from tftune.training.phase import Surroundings, run_phase
 from tftune.training.plan import plan as make_plan
@@ -33,6 +36,7 @@ from tftune.training.run_state import RunState
 from tftune.training.seeds import seed_layers
 from tftune.training.sentinel import promised_variables
 from tftune.training.verdict import judge
+from tftune.training.views import pass_name
 
 CallbackFactory = Callable[[], Sequence[keras.callbacks.Callback]]
 
@@ -61,7 +65,8 @@ def fine_tune(
         output: a run directory to write; nothing is written by default. Checkpoints go there
             while training goes on: after a kill the same call continues at the next batch.
         overwrite: replace a run directory that exists.
-        verbose: show progress on standard error.
+        verbose: show progress on standard error with the time remaining, and in a notebook draw
+            the curves as they grow.
         callbacks: called for each phase; returns new Keras callbacks for it.
         store: where boundary activations are cached.
 
@@ -76,7 +81,7 @@ def fine_tune(
         SentinelError: if training moved other weights than the plan promises.
         NonFiniteLossError: if the loss became NaN or infinite; the best weights so far are back.
     """
-    plan = plan or make_plan(model, data)
+    plan = plan or make_plan(model, data, estimate=verbose)
     check_output(output, overwrite)
     for split in (data.train, data.validation):
         if not len(split):
@@ -97,13 +102,22 @@ def fine_tune(
     pretrained = _pretrained(model, plan)
     keras.utils.set_random_seed(plan.seed)
     with Progress(verbose) as progress, scalar_log(folder) as log:
+        if verbose:
+            costs = plan.costs or estimate_costs(model, data, plan, store)
+            progress.expect(expected_steps(plan, costs, data))
         features = _pretrained_features(model, data, plan, progress, store)
         if state.read():
             progress.step(f"continuing with {plan.labels[state.phase]}")(1, 1)
         else:
             state.begin(0)
+        live = LivePlot(verbose)
+
+        def tell(row: dict[str, Any]) -> None:
+            log(row)
+            live.add(row)
+
         around = Surroundings(
-            plan, progress, callbacks or (lambda: ()), store, log, state, pretrained
+            plan, progress, callbacks or (lambda: ()), store, tell, state, pretrained
         )
         try:
             for index in range(state.phase, len(plan.phases)):
@@ -112,9 +126,11 @@ def fine_tune(
                 if index + 1 < len(plan.phases):
                     state.begin(index + 1)
         except KeyboardInterrupt:
+            live.draw()
             if folder is not None:
                 progress.say(f"Stopped. The same command or call continues the run in {folder}.")
             raise
+        live.draw()
     forgetting = None
     if features is not None and around.last_cut is not None:
         forgetting = measure_forgetting(around.last_cut, features, data.validation.name)
@@ -174,7 +190,7 @@ def _pretrained_features(
     if plan.cache != "disk" or first.unfreeze != "none" or not moves:
         return None
     trunk, _ = model.cut(model.spec.pooled_layer)
-    step = progress.step(f"cache {data.validation.name} at {model.spec.pooled_layer}")
+    step = progress.step(pass_name(data.validation.name, model.spec.pooled_layer))
     try:
         return np.asarray(
             boundary_activations(trunk, data.validation.examples, store=store, on_progress=step)

@@ -12,6 +12,7 @@ from tftune.config.phase import Phase, Unfreeze
 from tftune.config.plan import Plan
 from tftune.data.augment import Augmentation
 from tftune.data.dataset import Dataset
+from tftune.training.estimate import estimate_costs
 from tftune.training.view_rule import choose_views
 
 _FINE_TUNED_FLOPS = 0.3
@@ -31,6 +32,7 @@ def plan(
     augment: str | Sequence[keras.layers.Layer] | Augmentation = "auto",
     views: int | None = None,
     cache: str | None = None,
+    estimate: bool = True,
 ) -> Plan:
     """Plan a two-phase training: the head on a frozen backbone, then the top stages too.
 
@@ -50,6 +52,8 @@ def plan(
         views: how many views of each image epochs go through, the image itself among them; 0 draws
             new ones online. By default as many as pay for so much data and fit into the cache.
         cache: "disk" or "off"; see `Plan.cache`. By default "disk", unless the views do not fit.
+        estimate: also say how long each phase will take, how much it will cache and what will run
+            the frozen part. That takes a second or two where there is much to train on.
 
     Returns:
         A plan to print, change with `replace` and give to `fine_tune`.
@@ -93,7 +97,7 @@ def plan(
     else:
         reasons["cache"] = "off, so the whole network runs on every image in every epoch"
     stages = stages_of(model, phases)
-    return Plan(
+    planned = Plan(
         tuple(phases),
         calibrate=True,
         seed=seed,
@@ -103,6 +107,7 @@ def plan(
         reasons=reasons,
         stages=stages,
     )
+    return planned.replace(costs=estimate_costs(model, data, planned)) if estimate else planned
 
 
 def stages_of(model: TransferModel, phases: Sequence[Phase]) -> tuple[tuple[str, ...], ...]:

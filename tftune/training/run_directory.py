@@ -132,11 +132,11 @@ def checkpoint_folder(folder: Path) -> Path:
 
 
 def _changes(found: dict[str, Any], asked: dict[str, Any]) -> list[str]:
-    """Name every setting that differs; reasons only explain, so they may."""
+    """Name every setting that differs; reasons and costs only explain, so they may."""
     changed = [f"the {name}" for name in asked if name != "plan" and found.get(name) != asked[name]]
     old, new = found.get("plan", {}), asked["plan"]
     for name in new:
-        if name in ("reasons", "phases") or old.get(name) == new[name]:
+        if name in ("reasons", "costs", "phases") or old.get(name) == new[name]:
             continue
         changed.append(f"plan.{name} was {old.get(name)!r}, is {new[name]!r}")
     phases = old.get("phases", [])

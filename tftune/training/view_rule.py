@@ -10,12 +10,12 @@ import keras
 import numpy as np
 
 from tftune.builders.transfer_model import TransferModel
-from tftune.cache.budget import show_size
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import required_bytes
 from tftune.config.phase import Phase
 from tftune.data.augment import Augmentation
 from tftune.data.dataset import Dataset
+from tftune.display import show_size
 
 # Each view costs a pass, so few images get many views and many images few.
 _IMAGES_TO_PASS = 4000

@@ -14,6 +14,11 @@ from tftune.data.augment import Augmentation, augmented_batches, augmenter, mixe
 from tftune.data.examples import Examples
 
 
+def pass_name(split: str, boundary: str, view: int = 0) -> str:
+    """Name a pass over a split for people."""
+    return f"cache {f'view {view + 1} of ' if view else ''}{split} at {boundary}"
+
+
 @dataclass(frozen=True)
 class Views:
     """The versions of a training image: 0 is the image itself, all others are drawn at random.

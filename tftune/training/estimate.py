@@ -1,0 +1,212 @@
+"""Estimating what a plan will take, before anything is trained."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from tftune.builders.stages import unfrozen_stages
+from tftune.builders.transfer_model import TransferModel
+from tftune.cache.engines import EngineChoice, expected_pass
+from tftune.cache.store import ActivationStore
+from tftune.cache.trunk_pass import planned_engine, required_bytes
+from tftune.config.cost import PhaseCost
+from tftune.config.phase import Phase
+from tftune.config.plan import Plan
+from tftune.data.dataset import Dataset
+from tftune.data.resize import resize_images
+from tftune.training.views import Views, pass_name
+
+# Below so much work at so low a speed, a measurement would take longer than it tells.
+_SECONDS_WORTH_MEASURING = 10.0
+_SLOW_FLOPS_A_SECOND = 2e10
+
+_MEASURED_IMAGES = 4
+_BACKWARD = 2.0
+"""What the backward pass takes over the forward one: a product for inputs and one for weights."""
+_SECONDS_A_STEP = 0.004
+_SECONDS_A_PHASE = 2.0
+"""What Keras takes to compile and trace, mostly."""
+_AUTOMATIC_BATCH = 32
+
+
+def estimate_costs(
+    model: TransferModel, data: Dataset, plan: Plan, store: ActivationStore | None = None
+) -> tuple[PhaseCost, ...]:
+    """Estimate each phase's time and space; what the cache holds already costs nothing.
+
+    The speed of the network is measured on a few images where there is much to do.
+
+    Args:
+        model: what will be trained.
+        data: what on.
+        plan: how.
+        store: the cache; the default one if None.
+
+    Returns:
+        One entry a phase.
+    """
+    store = store or ActivationStore()
+    work = [_PhaseWork(model, data, plan, phase, store) for phase in plan.phases]
+    seen: set[str] = set()
+    for phase_work in work:
+        phase_work.count_rows(seen)
+    flops = sum(phase_work.flops for phase_work in work)
+    speed = _Speed(model, data)
+    if flops / _SLOW_FLOPS_A_SECOND > _SECONDS_WORTH_MEASURING:
+        speed.measure()
+    return tuple(phase_work.cost(speed) for phase_work in work)
+
+
+def expected_steps(plan: Plan, costs: tuple[PhaseCost, ...], data: Dataset) -> dict[str, float]:
+    """Return the steps of a run as progress calls them, with the seconds each is expected to take.
+
+    Args:
+        plan: what will be done.
+        costs: what `estimate_costs` said of it.
+        data: the time of a pass is shared out over its splits.
+    """
+    steps: dict[str, float] = {}
+    views = Views.of_plan(plan)
+    for label, phase, cost in zip(plan.labels, plan.phases, costs, strict=False):
+        if cost.boundary:
+            passes = {
+                pass_name(split.name, cost.boundary): len(split)
+                for split in (data.validation, data.train)
+            }
+            for view in range(1, views.for_epochs(phase.epochs) if views else 1):
+                passes[pass_name(data.train.name, cost.boundary, view)] = len(data.train)
+            whole = sum(passes.values())
+            for name, count in passes.items():
+                steps.setdefault(name, cost.pass_seconds * count / whole)
+        steps[label] = cost.train_seconds
+    return steps
+
+
+class _Speed:
+    """What an image costs: running it through the backbone, and reading it."""
+
+    def __init__(self, model: TransferModel, data: Dataset) -> None:
+        self._model = model
+        self._examples = data.train.examples
+        self.forward_seconds = _flops(model) / _SLOW_FLOPS_A_SECOND
+        self.read_seconds = 0.0
+
+    def measure(self) -> None:
+        model = self._model
+        count = min(_MEASURED_IMAGES, len(self._examples))
+        started = time.perf_counter()
+        images = [
+            resize_images(
+                self._examples.pixels(index, model.image_input.background), model.image_input
+            )
+            for index in range(count)
+        ]
+        # The cores share the reading, and then the network.
+        self.read_seconds = (time.perf_counter() - started) / count / (os.cpu_count() or 1)
+        batch = tf.stack(images)
+        forward = model.cut(model.spec.pooled_layer)[0].forward
+        forward(batch)  # traces
+        times = []
+        for _ in range(2):
+            started = time.perf_counter()
+            forward(batch)
+            times.append(time.perf_counter() - started)
+        self.forward_seconds = min(times) / count
+
+
+class _PhaseWork:
+    """What one phase has to run and train."""
+
+    def __init__(
+        self, model: TransferModel, data: Dataset, plan: Plan, phase: Phase, store: ActivationStore
+    ) -> None:
+        self._model, self._data, self._plan, self._phase = model, data, plan, phase
+        self._store = store
+        disk = plan.cache == "disk"
+        self._boundary = model.boundary_below(phase.unfreeze) if disk else None
+        total = sum(stage.flops for stage in model.stages)
+        trained = sum(stage.flops for stage in unfrozen_stages(model.stages, phase.unfreeze))
+        self._trained_share = trained / total if total else float(phase.unfreeze != "none")
+        self._rows = self._cached = 0
+        self._choice = EngineChoice("", "")
+        self._bytes = 0
+
+    def count_rows(self, seen: set[str]) -> None:
+        """Count what is not in the cache, and not brought there by an earlier phase (`seen`)."""
+        boundary, plan, data = self._boundary, self._plan, self._data
+        if boundary is None:
+            return
+        trunk, _ = self._model.cut(boundary)
+        dtype = "float32" if boundary == self._model.spec.pooled_layer else plan.cache_dtype
+        views = Views.of_plan(plan)
+        passes = [(data.train, ""), (data.validation, "")]
+        if views is not None:
+            extra = range(1, views.for_epochs(self._phase.epochs))
+            passes += [(data.train, views.key(view)) for view in extra]
+        for split, view in passes:
+            place = f"{boundary} {split.name} {view}"
+            if place in seen:
+                continue
+            seen.add(place)
+            choice, missing = planned_engine(trunk, split.examples, dtype, self._store, view)
+            self._rows += missing
+            self._cached += len(split) - missing
+            if missing and (not self._choice.name or choice.name == "litert"):
+                self._choice = choice
+        self._bytes = required_bytes(trunk, self._rows, dtype)
+
+    @property
+    def _examples_an_epoch(self) -> tuple[float, float]:
+        """What an epoch is worth in forward passes of the backbone: training, validation."""
+        below = 0.0 if self._boundary is not None else 1 - self._trained_share
+        train = below + self._trained_share * (1 + _BACKWARD)
+        return train * len(self._data.train), (below + self._trained_share) * len(
+            self._data.validation
+        )
+
+    @property
+    def flops(self) -> float:
+        """Operations of it all."""
+        images = self._rows * (1 - self._trained_share) + self._phase.epochs * sum(
+            self._examples_an_epoch
+        )
+        return images * _flops(self._model)
+
+    def cost(self, speed: _Speed) -> PhaseCost:
+        """Turn the work into time."""
+        choice, seconds = self._choice, 0.0
+        if self._rows:
+            assert self._boundary is not None
+            trunk, _ = self._model.cut(self._boundary)
+            a_row = speed.forward_seconds * (1 - self._trained_share)
+            choice, seconds = expected_pass(trunk, choice, self._rows, a_row)
+            seconds += self._rows * speed.read_seconds
+        return PhaseCost(
+            boundary=self._boundary or "",
+            engine=choice.name,
+            reason=choice.reason,
+            rows=self._rows,
+            cached=self._cached,
+            cache_bytes=self._bytes,
+            pass_seconds=seconds,
+            train_seconds=self._train_seconds(speed),
+        )
+
+    def _train_seconds(self, speed: _Speed) -> float:
+        phase, data = self._phase, self._data
+        if not phase.epochs:
+            return 0.0
+        size = phase.batch_size if isinstance(phase.batch_size, int) else _AUTOMATIC_BATCH
+        steps = np.ceil(len(data.train) / size) + np.ceil(len(data.validation) / size)
+        an_epoch = sum(self._examples_an_epoch) * speed.forward_seconds + steps * _SECONDS_A_STEP
+        if self._boundary is None:
+            an_epoch += (len(data.train) + len(data.validation)) * speed.read_seconds
+        return float(_SECONDS_A_PHASE + phase.epochs * an_epoch)
+
+
+def _flops(model: TransferModel) -> float:
+    return float(sum(stage.flops for stage in model.stages))
