@@ -1,6 +1,7 @@
 """Ten epochs of the head: tftune's cached phase against plain Keras `fit` on the frozen model.
 
-    python -m benchmarks.head_phase [--images 400] [--repeats 3]
+    python -m benchmarks.head_phase [--backbone efficientnet_lite0] [--images 400]
+        [--repeats 3]
 
 Both sides see the same images in the same split, train the same layer for as many epochs, and run
 alternately in this process. The tftune side is its default first phase and includes hashing the
@@ -11,7 +12,6 @@ learning shows, Adam at 1e-3. Accuracy is measured on scans of digits that neith
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -21,46 +21,59 @@ import tensorflow as tf
 
 import tftune
 from benchmarks.digits import digits
+from benchmarks.results import Results, add_arguments, describe
 from tftune.cache.store import ActivationStore
 from tftune.data.pipeline import image_batches
 
 EPOCHS = 10
 BATCH_SIZE = 32
+REAL_WEIGHTS = ("efficientnet_lite0",)
+"""Backbones whose ImageNet weights are installed; others are timed with random ones."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--images", type=int, default=400, help="training images")
     parser.add_argument("--repeats", type=int, default=3)
+    add_arguments(parser)
     arguments = parser.parse_args()
+    results = Results("head_phase", arguments.minutes, arguments.fresh)
+    sides = {"plain Keras": _plain_keras, "tftune": _tftune}
+    group = {"backbone": arguments.backbone, "images": arguments.images}
+    cases = [
+        {**group, "repeat": repeat, "side": side}
+        for repeat in range(arguments.repeats)
+        for side in (sides if repeat % 2 else reversed(sides))
+    ]
     with tempfile.TemporaryDirectory() as folder:
         data = digits(Path(folder), arguments.images)
-        rows = []
-        for repeat in range(arguments.repeats):
-            sides = [("plain Keras", _plain_keras), ("tftune", _tftune)]
-            for name, side in sides if repeat % 2 else sides[::-1]:
-                model = _model(data, seed=repeat)
-                started = time.perf_counter()
-                side(model, data, repeat)
-                seconds = time.perf_counter() - started
-                accuracy = tftune.evaluate(model, data.test).accuracy
-                rows.append((name, seconds, accuracy))
-                print(f"{name:<12} {seconds:6.1f} s  test accuracy {accuracy:.3f}", flush=True)
-    medians = {
-        name: [statistics.median(row[i] for row in rows if row[0] == name) for i in (1, 2)]
-        for name in ("plain Keras", "tftune")
-    }
-    (keras_seconds, keras_accuracy), (our_seconds, our_accuracy) = medians.values()
-    print(
-        f"\n{len(data.train)} images, {EPOCHS} epochs, medians of {arguments.repeats}: plain Keras "
-        f"{keras_seconds:.1f} s at {keras_accuracy:.3f}, tftune {our_seconds:.1f} s at "
-        f"{our_accuracy:.3f}: {keras_seconds / our_seconds:.1f} times as fast"
-    )
+        for case in results.todo(cases):
+            model = _model(data, arguments.backbone, case["repeat"])
+            started = time.perf_counter()
+            sides[case["side"]](model, data, case["repeat"])
+            figures = {"seconds": time.perf_counter() - started}
+            if arguments.backbone in REAL_WEIGHTS:
+                figures["accuracy"] = tftune.evaluate(model, data.test).accuracy
+            results.add(case, figures)
+    print(f"\n{arguments.backbone}, {arguments.images} images, {EPOCHS} epochs, medians:")
+    seconds = {}
+    for side in sides:
+        rows = results.rows(**group, side=side)
+        if not rows:
+            return
+        seconds[side] = results.median("seconds", **group, side=side)
+        told = f"{side:<12} {seconds[side]:6.1f} s ({len(rows)} runs)"
+        if arguments.backbone in REAL_WEIGHTS:
+            told += f", test accuracy {results.median('accuracy', **group, side=side):.3f}"
+        print(told)
+    print(f"{seconds['plain Keras'] / seconds['tftune']:.1f} times as fast\n{describe()}")
 
 
-def _model(data: tftune.Dataset, seed: int) -> tftune.TransferModel:
+def _model(data: tftune.Dataset, backbone: str, seed: int) -> tftune.TransferModel:
     keras.utils.set_random_seed(seed)
-    return tftune.build_image_classifier("efficientnet_lite0", data)
+    weights = "imagenet" if backbone in REAL_WEIGHTS else None
+    return tftune.build_image_classifier(backbone, data, weights=weights, image_size=(224, 224))
 
 
 def _tftune(model: tftune.TransferModel, data: tftune.Dataset, seed: int) -> None:

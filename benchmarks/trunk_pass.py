@@ -6,7 +6,9 @@
 Both sides read the same JPEG files at 224 pixels, with a network built anew, and run alternately in
 this process. The tftune side starts from an empty cache and includes hashing the files and the
 weights, choosing the engine (with the conversion, if it converts), writing the rows and training a
-head on them for ten epochs. The weights are random: they do not change the arithmetic's cost.
+head on them for ten epochs. It runs a second time with the conversion of the first still in the
+cache, as on the second dataset that a backbone sees. The weights are random: they do not change
+the arithmetic's cost.
 
 `--memory` prints the peak memory of a pass and two epochs of gathering, in processes of their own,
 for a number of examples and for ten times as many.
@@ -16,18 +18,21 @@ from __future__ import annotations
 
 import argparse
 import resource
-import statistics
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from PIL import Image
 
 import tftune
+from benchmarks.results import Results, add_arguments, describe
+from tftune.cache.activations import Activations
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
 from tftune.config.image_input import ImageInput
@@ -35,6 +40,10 @@ from tftune.data.pipeline import image_batches
 from tftune.training.batches import cached_epochs
 
 EPOCHS = 10
+SIDES = {
+    "first": "the backbone's first pass",
+    "again": "other images, converted before",
+}
 BATCH_SIZE = 32
 
 
@@ -45,6 +54,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
+    add_arguments(parser)
     arguments = parser.parse_args()
     if arguments.peak:
         _peak(arguments.peak)
@@ -52,40 +62,62 @@ def main() -> None:
     if arguments.memory:
         _memory(arguments.images)
         return
-    sides = {"Keras predict": _predict, "tftune": _tftune}
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    cpu_seconds: dict[str, list[float]] = {name: [] for name in sides}
+    results = Results("trunk_pass", arguments.minutes, arguments.fresh)
+    group = {"backbone": arguments.backbone, "images": arguments.images}
     with tempfile.TemporaryDirectory() as folder:
-        data = _photographs(Path(folder), arguments.images)
-        for repeat in range(arguments.repeats):
-            order = list(sides) if repeat % 2 == 0 else list(sides)[::-1]
-            for name in order:
-                keras.utils.set_random_seed(repeat)
-                model = tftune.build_image_classifier(
-                    arguments.backbone, data, weights=None, image_size=(224, 224)
-                )
-                split = tftune.load_image_folder(folder, validation_share=0, test_share=0).train
-                started, cpu_started = time.perf_counter(), time.process_time()
-                note = sides[name](model, split)
-                seconds[name].append(time.perf_counter() - started)
-                cpu_seconds[name].append(time.process_time() - cpu_started)
-                print(
-                    f"{name:<14} {seconds[name][-1]:6.1f} s, {cpu_seconds[name][-1]:6.1f} CPU s  "
-                    f"{note}",
-                    flush=True,
-                )
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    ratio = medians["tftune"] / medians["Keras predict"]
-    cpu = {name: statistics.median(values) for name, values in cpu_seconds.items()}
+        data = photographs(Path(folder), arguments.images)
+        for case in results.todo({**group, "repeat": r} for r in range(arguments.repeats)):
+            results.add(case, _measure(data, case))
+    predict = results.median("predict", **group)
     print(
-        f"\n{arguments.backbone}, {len(split)} images, medians of {arguments.repeats}: Keras "
-        f"predict {medians['Keras predict']:.1f} s, tftune's pass and {EPOCHS} head epochs "
-        f"{medians['tftune']:.1f} s: ratio {ratio:.2f}\n(of CPU seconds, which other programs on "
-        f"the machine disturb less: {cpu['tftune'] / cpu['Keras predict']:.2f})"
+        f"\n{arguments.backbone}, {arguments.images} images, medians of "
+        f"{len(results.rows(**group))}: Keras predict {predict:.1f} s\ntftune's pass and {EPOCHS} "
+        "head epochs, over that:"
     )
+    for side, meaning in SIDES.items():
+        seconds = results.median(side, **group)
+        print(f"  {meaning:<36} {seconds:5.1f} s  ratio {seconds / predict:.2f}")
+    print(f"engine {results.rows(**group)[-1]['figures']['engine']}\n{describe()}")
 
 
-def _photographs(folder: Path, count: int, side: int = 256) -> tftune.Dataset:
+def _measure(data: tftune.Dataset, case: dict[str, Any]) -> dict[str, Any]:
+    """Run Keras and tftune in turn, and tftune once more on other images' conversion."""
+    figures: dict[str, Any] = {}
+    folder = Path(data.train.examples.paths[0]).parents[1]
+    sides = ["keras", "tftune"]
+    for side in sides if case["repeat"] % 2 else sides[::-1]:
+        keras.utils.set_random_seed(case["repeat"])
+        model = tftune.build_image_classifier(
+            case["backbone"], data, weights=None, image_size=(224, 224)
+        )
+        if side == "keras":
+            split = _again(folder)
+            started = time.perf_counter()
+            images = image_batches(split.examples, model.image_input, BATCH_SIZE)
+            model.keras_model.predict(images, verbose=0)
+            figures["predict"] = time.perf_counter() - started
+            continue
+        with tempfile.TemporaryDirectory() as cache:
+            for name in SIDES:
+                split = _again(folder)
+                started = time.perf_counter()
+                activations = _pass_and_head(model, split, ActivationStore(cache))
+                figures[name] = time.perf_counter() - started
+                figures[f"{name}_pass"] = activations.report.seconds
+                if name == "first":
+                    figures["engine"] = f"{activations.engine}: {activations.report.reason}"
+                del activations
+                for rows in Path(cache).glob("activations/*/float32"):
+                    shutil.rmtree(rows)
+    return figures
+
+
+def _again(folder: Path) -> tftune.Split:
+    """Load the images as if they had not been seen, so that hashing them counts."""
+    return tftune.load_image_folder(folder, validation_share=0, test_share=0).train
+
+
+def photographs(folder: Path, count: int, side: int = 256) -> tftune.Dataset:
     """Write smooth noise as JPEG files, which decode like photographs, in two classes."""
     generator = np.random.default_rng(0)
     for index in range(count):
@@ -97,32 +129,17 @@ def _photographs(folder: Path, count: int, side: int = 256) -> tftune.Dataset:
     return tftune.load_image_folder(folder, validation_share=0, test_share=0)
 
 
-def _predict(model: tftune.TransferModel, split: tftune.Split) -> str:
-    images = image_batches(split.examples, model.image_input, BATCH_SIZE)
-    model.keras_model.predict(images, verbose=0)
-    return ""
-
-
-def _tftune(model: tftune.TransferModel, split: tftune.Split) -> str:
+def _pass_and_head(
+    model: tftune.TransferModel, split: tftune.Split, store: ActivationStore
+) -> Activations:
     trunk, top = model.cut("pooled")
-    started = time.perf_counter()
-    fingerprints = len(trunk.fingerprint) + len(split.examples.fingerprints)
-    hashed = time.perf_counter() - started
-    with tempfile.TemporaryDirectory() as cache:
-        activations = boundary_activations(trunk, split.examples, store=ActivationStore(cache))
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        top.compile(keras.optimizers.Adam(1e-3), loss)
-        batches = cached_epochs([activations], split.labels, BATCH_SIZE, None, 0)
-        steps = -(-len(split) // BATCH_SIZE)
-        trained = time.perf_counter()
-        top.fit(batches, epochs=EPOCHS, steps_per_epoch=steps, verbose=0)
-        head = time.perf_counter() - trained
-    report = activations.report
-    assert fingerprints
-    return (
-        f"hashing {hashed:.2f} s, pass {report.seconds:.1f} s, head {head:.1f} s; "
-        f"{report.engine}: {report.reason}"
-    )
+    activations = boundary_activations(trunk, split.examples, store=store)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    top.compile(keras.optimizers.Adam(1e-3), loss)
+    batches = cached_epochs([activations], split.labels, BATCH_SIZE, None, 0)
+    steps = -(-len(split) // BATCH_SIZE)
+    top.fit(batches, epochs=EPOCHS, steps_per_epoch=steps, shuffle=False, verbose=0)
+    return activations
 
 
 def _memory(images: int) -> None:

@@ -92,8 +92,8 @@ def test_a_quick_trunk_is_not_converted(small, sample, monkeypatch):
 def test_other_numbers_than_kerass_mean_tensorflow(small, sample, tmp_path, monkeypatch):
     seconds(monkeypatch, tensorflow=1.0, converted=0.5)
     other = Small(keras.layers.DepthwiseConv2D(3), keras.layers.GlobalAveragePooling2D())
-    wrong = litert.convert(other.forward)
-    monkeypatch.setattr(litert, "convert", lambda forward: wrong)
+    wrong = litert.convert(litert.folded(other.keras_model))
+    monkeypatch.setattr(litert, "convert", lambda concrete: wrong)
     chosen = engine_for(small, sample, 10_000, tmp_path)
     assert chosen.name == "tensorflow" and "differs from Keras" in chosen.reason
     assert litert.kept_engine(tmp_path) is None

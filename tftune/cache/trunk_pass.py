@@ -6,13 +6,13 @@ import itertools
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
 
 from tftune.cache.activations import Activations, PassReport
-from tftune.cache.engines import EngineChoice, RunnableTrunk, choose_engine, engine_for
+from tftune.cache.engines import Engine, EngineChoice, RunnableTrunk, choose_engine, engine_for
 from tftune.cache.keys import DTYPES
 from tftune.cache.store import ActivationStore, Rows
 from tftune.config.image_input import ImageInput
@@ -173,8 +173,7 @@ def _run(
     first = next(iterator)
     engine = engine_for(trunk, first, len(missing), rows.folder.parent, asked)
     with rows.writer() as writer:
-        for batch in itertools.chain([first], iterator):
-            outputs = engine(batch)
+        for outputs in _one_ahead(engine, itertools.chain([first], iterator)):
             own = computed[place : place + len(outputs)]
             writer.add(outputs, own)
             place += len(outputs)
@@ -182,6 +181,25 @@ def _run(
             if on_progress:
                 on_progress(done, total)
     return engine.name, engine.reason
+
+
+def _one_ahead(engine: Engine, batches: Iterable[Any]) -> Iterator[np.ndarray]:
+    """Run batches in order, each begun before the one before it is handed on."""
+    begun: Callable[[], np.ndarray] | None = None
+    iterator = iter(batches)
+    while True:
+        try:
+            batch = next(iterator, None)
+        except Exception:
+            if begun is not None:  # what can be kept is
+                yield begun()
+            raise
+        following = engine.start(batch) if batch is not None else None
+        if begun is not None:
+            yield begun()
+        if following is None:
+            return
+        begun = following
 
 
 def _about(trunk: FrozenTrunk) -> dict[str, Any]:
