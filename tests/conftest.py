@@ -6,6 +6,8 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -67,3 +69,76 @@ def small_model(stripes):
 def pretrained_model(stripes):
     """EfficientNet-Lite0 with its ImageNet weights at 64 pixels; tests must not train it."""
     return tftune.build_image_classifier("efficientnet_lite0", stripes, image_size=(64, 64))
+
+
+TINY_WORDS = (
+    "[PAD] [UNK] [CLS] [SEP] [MASK] a man is eating food . eats meal the sky very blue today , "
+    "isn ' t it ? weather clear and sunny good great fine bad awful poor film movie was loved "
+    "hated not ##s ##ing one two three"
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory):
+    """A random two-layer BERT in Hugging Face's form on disk."""
+    from safetensors.numpy import save_file
+
+    folder = tmp_path_factory.mktemp("data") / "tiny-bert"
+    folder.mkdir()
+    words = TINY_WORDS.split()
+    width, inner, heads = 16, 32, 2
+    config = {
+        "model_type": "bert",
+        "hidden_act": "gelu",
+        "hidden_size": width,
+        "intermediate_size": inner,
+        "max_position_embeddings": 40,
+        "num_attention_heads": heads,
+        "num_hidden_layers": 2,
+        "type_vocab_size": 2,
+        "vocab_size": len(words),
+    }
+    generator = np.random.default_rng(0)
+    tensors = {}
+
+    def add(name, *shape):
+        tensors[name] = generator.normal(0, 0.3, shape).astype(np.float32)
+
+    def dense(name, outputs, inputs):
+        add(f"{name}.weight", outputs, inputs)
+        add(f"{name}.bias", outputs)
+
+    def norm(name):
+        add(f"{name}.weight", width)
+        tensors[f"{name}.weight"] += 1
+        add(f"{name}.bias", width)
+
+    add("embeddings.word_embeddings.weight", len(words), width)
+    add("embeddings.position_embeddings.weight", 40, width)
+    add("embeddings.token_type_embeddings.weight", 2, width)
+    norm("embeddings.LayerNorm")
+    for number in range(2):
+        layer = f"encoder.layer.{number}"
+        for part in ("query", "key", "value"):
+            dense(f"{layer}.attention.self.{part}", width, width)
+        dense(f"{layer}.attention.output.dense", width, width)
+        norm(f"{layer}.attention.output.LayerNorm")
+        dense(f"{layer}.intermediate.dense", inner, width)
+        dense(f"{layer}.output.dense", width, inner)
+        norm(f"{layer}.output.LayerNorm")
+    dense("pooler.dense", width, width)
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    kinds = ("Transformer", "Pooling", "Normalize")
+    modules = [{"type": f"sentence_transformers.models.{kind}", "path": kind} for kind in kinds]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def converted_bert(tiny_bert, tmp_path_factory):
+    """The TF-Hub pair made of `tiny_bert`, for texts of up to 16 tokens."""
+    return tftune.convert_bert(
+        tiny_bert, tmp_path_factory.mktemp("data") / "pair", sequence_length=16
+    )

@@ -23,6 +23,7 @@ PUBLIC_NAMES = [
     "calibrate",
     "compare",
     "compare_runs",
+    "convert_bert",
     "cross_validate",
     "diagnose",
     "evaluate",

@@ -27,6 +27,7 @@ _HOMES = {
     "compare_runs": "tftune.reports.compare_runs",
     "benchmark_tflite": "tftune.exporters.runtime_benchmark",
     "build_image_classifier": "tftune.builders.image_classifier",
+    "convert_bert": "tftune.builders.bert_to_hub",
     "diagnose": "tftune.exporters.doctor",
     "cross_validate": "tftune.training.probe_studies",
     "evaluate": "tftune.evaluation.evaluate",
@@ -52,6 +53,7 @@ __all__ = sorted({*_HOMES, *_SUBMODULES})
 
 if TYPE_CHECKING:
     from tftune import plans
+    from tftune.builders.bert_to_hub import convert_bert
     from tftune.builders.image_classifier import build_image_classifier
     from tftune.builders.transfer_model import TransferModel, load
     from tftune.config.phase import Phase

@@ -15,6 +15,7 @@ from tftune.cli import (
     cache,
     compare,
     console,
+    convert_bert,
     demo,
     doctor,
     evaluate,
@@ -60,6 +61,7 @@ app.command("compare")(compare.command)
 app.command("predict")(predict.command)
 app.command("report")(report.command)
 app.command("export")(export.command)
+app.command("convert-bert")(convert_bert.command)
 app.command("verify")(verify.command)
 app.command("doctor")(doctor.command)
 app.command("benchmark")(benchmark.command)

@@ -1,0 +1,159 @@
+"""BERT as a flat graph of Keras layers: tokens, embeddings, layer_0 to layer_N, pooled."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tftune.builders import bert_math
+from tftune.builders.bert_math import BertShape
+from tftune.builders.bert_tokens import segments_of
+
+
+class _BertLayer(keras.layers.Layer):
+    """A layer with some of BERT's weights, under the names `BertShape` gives them."""
+
+    def __init__(self, shape: BertShape | Mapping[str, Any], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.shape = shape if isinstance(shape, BertShape) else BertShape(**shape)
+        self._drop = keras.layers.Dropout(self.shape.dropout)
+        self._named: dict[str, keras.Variable] = {}
+
+    def _add(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        for name, size in shapes.items():
+            start = "ones" if name.endswith("gamma") else "zeros" if len(size) == 1 else "normal"
+            if start == "normal":
+                start = keras.initializers.TruncatedNormal(stddev=0.02)
+            self._named[name] = self.add_weight(shape=size, initializer=start, name=name)
+        self.built = True
+
+    def _values(self) -> dict[str, Any]:
+        return {name: variable.value for name, variable in self._named.items()}
+
+    def assign(self, weights: Mapping[str, Any]) -> None:
+        """Set the weights.
+
+        Args:
+            weights: arrays by name.
+        """
+        for name, variable in self._named.items():
+            variable.assign(weights[name])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what rebuilds the layer, without its weights."""
+        return {**super().get_config(), "shape": dataclasses.asdict(self.shape)}
+
+
+@keras.saving.register_keras_serializable(package="tftune")
+class BertEmbeddings(_BertLayer):
+    """Token ids to a sequence.
+
+    Args:
+        shape: the encoder's sizes.
+        pad: id of the padding.
+        end: id of [SEP], which parts the texts of a pair.
+    """
+
+    def __init__(self, shape: Any, pad: int, end: int, **arguments: Any) -> None:
+        super().__init__(shape, **arguments)
+        self.pad, self.end = pad, end
+        self._add(self.shape.embedding_weights)
+
+    def call(self, token_ids: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Return a sequence, shape (batch, length, hidden_size + 1)."""
+        return bert_math.embed(
+            self.shape,
+            self._values(),
+            token_ids,
+            tf.not_equal(token_ids, self.pad),
+            segments_of(token_ids, self.end),
+            lambda x: self._drop(x, training=training),
+        )
+
+    def compute_output_spec(self, token_ids: Any, training: Any = None) -> keras.KerasTensor:
+        """Say what comes out."""
+        return keras.KerasTensor((*token_ids.shape, self.shape.hidden_size + 1), self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what rebuilds the layer, without its weights."""
+        return {**super().get_config(), "pad": self.pad, "end": self.end}
+
+
+@keras.saving.register_keras_serializable(package="tftune")
+class BertLayer(_BertLayer):
+    """One transformer layer.
+
+    Args:
+        shape: the encoder's sizes.
+    """
+
+    def __init__(self, shape: Any, **arguments: Any) -> None:
+        super().__init__(shape, **arguments)
+        self._drop_attention = keras.layers.Dropout(self.shape.attention_dropout)
+        self._add(self.shape.layer_weights)
+
+    def call(self, sequence: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Return a sequence of the same shape, (batch, length, hidden_size + 1)."""
+        return bert_math.transform(
+            self.shape,
+            self._values(),
+            sequence,
+            lambda x: self._drop(x, training=training),
+            lambda x: self._drop_attention(x, training=training),
+        )
+
+    def compute_output_spec(self, sequence: Any, training: Any = None) -> keras.KerasTensor:
+        """Say what comes out."""
+        return keras.KerasTensor(sequence.shape, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable(package="tftune")
+class BertPooler(_BertLayer):
+    """BERT's own pooler, a dense layer on the first token.
+
+    Args:
+        shape: the encoder's sizes.
+    """
+
+    def __init__(self, shape: Any, **arguments: Any) -> None:
+        super().__init__(shape, **arguments)
+        self._add(self.shape.pooler_weights)
+
+    def call(self, sequence: tf.Tensor) -> tf.Tensor:
+        """Return vectors, shape (batch, hidden_size)."""
+        return bert_math.pool_by_pooler(self._values(), sequence)
+
+    def compute_output_spec(self, sequence: Any) -> keras.KerasTensor:
+        """Say what comes out."""
+        return keras.KerasTensor((sequence.shape[0], self.shape.hidden_size), self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable(package="tftune")
+class PoolTokens(keras.layers.Layer):
+    """A sequence to one vector.
+
+    Args:
+        how: "mean", "max" or "cls".
+        normalize: scale vectors to length 1.
+    """
+
+    def __init__(self, how: str, normalize: bool, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.how, self.normalize = how, normalize
+        self.built = True
+
+    def call(self, sequence: tf.Tensor) -> tf.Tensor:
+        """Return vectors, shape (batch, hidden_size)."""
+        return bert_math.pool(sequence, self.how, self.normalize)
+
+    def compute_output_spec(self, sequence: Any) -> keras.KerasTensor:
+        """Say what comes out."""
+        return keras.KerasTensor((sequence.shape[0], sequence.shape[-1] - 1), self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what rebuilds the layer."""
+        return {**super().get_config(), "how": self.how, "normalize": self.normalize}
