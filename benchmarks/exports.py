@@ -71,7 +71,7 @@ def _phone_forms(
         whole = whole or export.size_bytes
         print(
             f"{form:<9}{export.size_bytes / 1e6:>7.2f}{export.size_bytes / whole:>10.2f}"
-            f"{certificate.accuracy_after.value:>10.3f}{certificate.accuracy_drop:>8.3f}"
+            f"{certificate.heads[0].after['accuracy'].value:>10.3f}{certificate.drop:>8.3f}"
             f"{certificate.max_difference:>14.1e}",
             flush=True,
         )

@@ -12,7 +12,7 @@ from tftune.config.image_input import ImageInput
 from tftune.config.model_spec import ModelSpec
 from tftune.data.dataset import ImageFiles, Split
 from tftune.data.targets import Target
-from tftune.errors import ConfigError, DataError, ExportError
+from tftune.errors import ConfigError, DataError
 from tftune.training.losses import head_loss
 
 AGES = np.array([[20.0, 1.0], [40.0, 1.0], [np.nan, 1.0]], np.float32)
@@ -161,18 +161,6 @@ def test_the_title_says_what_each_head_answers():
     assert "small for species (2 classes), traits (all) (3 labels), age (2 values)" in str(
         small_model(TARGETS)
     )
-
-
-@pytest.mark.parametrize("targets", [TARGETS, TARGETS[1:2], TARGETS[2:]])
-def test_what_exports_cannot_answer_yet_is_refused(targets, tmp_path):
-    model = small_model(targets)
-    for export, path in (
-        (tftune.export_saved_model, tmp_path / "served"),
-        (tftune.export_tflite, tmp_path / "m.tflite"),
-    ):
-        with pytest.raises(ExportError, match="one multiclass head"):
-            export(model, path)
-    assert not list(tmp_path.iterdir())
 
 
 def test_several_heads_train_together_from_the_shared_features(pixels):

@@ -34,5 +34,5 @@ def test_a_preset_exports_to_both_forms_with_its_own_answers(name, tmp_path):
     received = signature(pixels=tf.constant(pixels))["probabilities"]
     np.testing.assert_allclose(received, expected, atol=1e-5)
     phone = tftune.export_tflite(model, tmp_path / "m.tflite")
-    np.testing.assert_allclose(LiteRtModel(phone.path)(pixels[0])[None], expected, atol=1e-5)
+    np.testing.assert_allclose(LiteRtModel(phone.path)(pixels[0]), expected, atol=1e-5)
     assert tftune.diagnose(phone.path).healthy

@@ -11,8 +11,14 @@ from tftune.errors import ExportError
 from tftune.exporters.doctor import diagnose
 from tftune.exporters.flatbuffer_tables import Byte, pack
 from tftune.exporters.tflite_contents import inspect_tflite, prove_integer
-from tftune.exporters.tflite_metadata import attach, describe_image_classifier, read_metadata
+from tftune.exporters.tflite_metadata import (
+    OutputNotes,
+    attach,
+    describe_image_model,
+    read_metadata,
+)
 
+SCORE = [OutputNotes("score", "The probability of each class.", "labels.txt")]
 CLASSES = ["chat noir", "chien, gros", "йцу"]
 
 
@@ -59,13 +65,13 @@ LABELS = {"labels.txt": "\n".join(CLASSES)}
 
 
 def test_a_file_as_tftune_writes_it_is_healthy(plain, tmp_path):
-    about = describe_image_classifier("m", "d", CLASSES, normalised=True)
+    about = describe_image_model("m", "d", SCORE, normalised=True)
     assert _rules(tmp_path, attach(plain, about, LABELS)) == set()
     assert diagnose(tmp_path / "m.tflite").healthy
 
 
 def test_metadata_is_read_as_it_was_written(plain):
-    about = describe_image_classifier("animals", "d", CLASSES, normalised=True)
+    about = describe_image_model("animals", "d", SCORE, normalised=True)
     metadata = read_metadata(attach(plain, about, LABELS))
     assert metadata.name == "animals"
     assert metadata.inputs[0].mean == (0.0,)
@@ -75,8 +81,8 @@ def test_metadata_is_read_as_it_was_written(plain):
 
 
 def test_writing_metadata_again_replaces_it(plain):
-    once = attach(plain, describe_image_classifier("a", "", CLASSES, True), {})
-    twice = attach(once, describe_image_classifier("b", "", CLASSES, True), {})
+    once = attach(plain, describe_image_model("a", "", SCORE, normalised=True), {})
+    twice = attach(once, describe_image_model("b", "", SCORE, normalised=True), {})
     assert read_metadata(twice).name == "b"
 
 

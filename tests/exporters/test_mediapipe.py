@@ -10,7 +10,7 @@ from PIL import Image
 import tftune
 from tftune.config.image_input import ImageInput
 from tftune.data.resize import resize_images
-from tftune.exporters.tflite_metadata import attach, describe_image_classifier
+from tftune.exporters.tflite_metadata import OutputNotes, attach, describe_image_model
 
 SIDE = 24
 
@@ -46,7 +46,9 @@ def pixel_reader(tmp_path_factory):
     function = holder.call.get_concrete_function()
     content = tf.lite.TFLiteConverter.from_concrete_functions([function], holder).convert()
     names = [str(index) for index in range(count)]
-    about = describe_image_classifier("pixels", "", names, normalised=True)
+    about = describe_image_model(
+        "pixels", "", [OutputNotes("pixel", "", "labels.txt")], normalised=True
+    )
     path = tmp_path_factory.mktemp("pixels") / "pixels.tflite"
     path.write_bytes(attach(content, about, {"labels.txt": "\n".join(names)}))
     with _classifier(path, max_results=-1, score_threshold=-1.0) as classifier:

@@ -83,11 +83,11 @@ def test_an_export_past_its_budget_is_refused_unless_allowed(
 
     right = tflite.run_images
 
-    def wrong(path, split, image_input):
-        answers = right(path, split, image_input)
+    def wrong(path, split, image_input, heads):
+        answers = right(path, split, image_input, heads)
         return type(answers)(
             answers.runtime,
-            np.eye(3)[(split.labels + 1) % 3],
+            {"label": np.eye(3)[(split.labels + 1) % 3]},
             answers.repeated,
             answers.latency_ms,
         )

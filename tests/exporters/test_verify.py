@@ -9,6 +9,7 @@ import pytest
 import tftune
 from tftune.data.dataset import Split
 from tftune.errors import DataError, ExportError
+from tftune.exporters.description import SPEC_FILE
 from tftune.exporters.runtime_benchmark import benchmark_tflite
 from tftune.exporters.verify import verify_export
 
@@ -65,10 +66,24 @@ def test_a_saved_model_is_found_by_its_folder(pretrained_model, stripes, tmp_pat
 def test_other_classes_and_missing_exports_are_refused(phone_file, stripes, tmp_path):
     names = ("a", "b", "c")
     other = Split.of_classes("test", stripes.test.examples, stripes.test.labels, names)
-    with pytest.raises(DataError, match="classes must be the export's"):
+    with pytest.raises(DataError, match="classes must be the model's"):
         verify_export(phone_file, other)
     with pytest.raises(ExportError, match="There is no export"):
         verify_export(tmp_path, stripes.test)
+
+
+def test_a_file_of_another_tool_is_measured_by_its_labels(phone_file, stripes, tmp_path):
+    """Without tftune's own description the labels and the input's shape must do."""
+    written = phone_file.read_bytes()
+    assert written.count(SPEC_FILE.encode()) == 2  # in the archive's entry and its directory
+    other = tmp_path / "m.tflite"
+    other.write_bytes(written.replace(SPEC_FILE.encode(), SPEC_FILE[::-1].encode()))
+    ours, theirs = verify_export(phone_file, stripes.test), verify_export(other, stripes.test)
+    assert theirs.evaluation.metrics == pytest.approx(ours.evaluation.metrics)
+    names = ("a", "b", "c")
+    renamed = Split.of_classes("test", stripes.test.examples, stripes.test.labels, names)
+    with pytest.raises(DataError, match="classes must be the export's"):
+        verify_export(other, renamed)
 
 
 def test_the_benchmark_has_a_row_a_number_of_threads(phone_file):

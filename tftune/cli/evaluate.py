@@ -9,9 +9,7 @@ import typer
 
 from tftune.cli import console
 from tftune.cli.arguments import Folder, Json, Model, Quiet, Seed
-from tftune.errors import check_choice
-
-_SPLITS = ("train", "validation", "test", "all")
+from tftune.cli.split_choice import check_split, load_split
 
 
 def command(
@@ -28,16 +26,13 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Measure MODEL on FOLDER: by default on the images `tftune train` kept for testing."""
-    check_choice("split", split, _SPLITS)
+    check_split(split)
     console.import_tensorflow_quietly()
     import tftune
     from tftune.progress import Progress
 
     loaded = tftune.load(model)
-    if split == "all":
-        chosen = tftune.load_image_folder(folder, validation_share=0, test_share=0).train
-    else:
-        chosen = tftune.load_image_folder(folder, seed=seed).splits[split]
+    chosen = load_split(folder, split, seed)
     with Progress(not quiet) as progress:
         evaluation = tftune.evaluate(loaded, chosen, on_progress=progress.step("evaluate"))
     print(json.dumps(evaluation.to_json(), indent=2) if as_json else evaluation)

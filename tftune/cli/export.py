@@ -34,6 +34,13 @@ def command(
         bool,
         typer.Option("--bundle", help="With a SavedModel: warm-up, server settings and clients."),
     ] = False,
+    weights_dtype: Annotated[
+        str,
+        typer.Option(help="Of a SavedModel's large weights: 'float32', 'float16' or 'bfloat16'."),
+    ] = "float32",
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="With a SavedModel: weights inside the graph.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write MODEL as a SavedModel for TF Serving, or as .tflite for phones."""
@@ -57,6 +64,12 @@ def command(
             )
     else:
         export = tftune.export_saved_model(
-            loaded, output, verify=held_out, allow_drop=allow_drop, bundle=bundle
+            loaded,
+            output,
+            verify=held_out,
+            allow_drop=allow_drop,
+            bundle=bundle,
+            weights_dtype=weights_dtype,
+            frozen=frozen,
         )
     print(export)

@@ -10,7 +10,7 @@ import typer
 
 from tftune.cli import console
 from tftune.cli.arguments import Json, Seed
-from tftune.errors import check_choice
+from tftune.cli.split_choice import check_split, load_split
 
 
 def command(
@@ -25,21 +25,19 @@ def command(
         str, typer.Option(help="'train', 'validation' or 'test' of FOLDER, or 'all'.")
     ] = "test",
     resize: Annotated[
-        str, typer.Option(help="How images reach a .tflite file's size when there is no --model.")
+        str,
+        typer.Option(help="How images reach the size of a .tflite file that tftune did not write."),
     ] = "bilinear",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Run EXPORT in its real runtime on labelled images. Exit code 1 if it fails."""
-    check_choice("split", split, ("train", "validation", "test", "all"))
+    check_split(split)
     console.import_tensorflow_quietly()
     import tftune
     from tftune.exporters.verify import verify_export
 
-    if split == "all":
-        chosen = tftune.load_image_folder(data, validation_share=0, test_share=0).train
-    else:
-        chosen = tftune.load_image_folder(data, seed=seed).splits[split]
+    chosen = load_split(data, split, seed)
     loaded = tftune.load(model) if model else None
     with console.native_output_hidden():
         verification = verify_export(export, chosen, loaded, resize)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tftune.builders.transfer_model import TransferModel
+from tftune.config.model_spec import HeadSpec
 from tftune.data.dataset import Split
 from tftune.data.pipeline import image_batches
 from tftune.errors import DataError
@@ -21,6 +22,12 @@ from tftune.results.evaluation import Evaluation
 from tftune.results.predictions import Predictions
 
 Progress = Callable[[int, int], None]
+
+_METRICS: Mapping[str, Callable[..., Evaluation]] = {
+    "multiclass": classification_evaluation,
+    "multilabel": multilabel_evaluation,
+    "regression": regression_evaluation,
+}
 
 
 def evaluate(
@@ -104,16 +111,38 @@ def evaluate_predictions(
         seed: seeds the bootstrap of the intervals.
     """
     answers, labels = predictions.outputs, predictions.labels
-    if task == "multilabel":
-        measured = multilabel_evaluation(answers, labels, class_names, seed=seed)
-    elif task == "regression":
-        measured = regression_evaluation(answers, labels, class_names, seed=seed)
-    else:
-        measured = classification_evaluation(answers, labels, class_names, seed=seed)
+    measured = _METRICS[task](answers, labels, class_names, seed=seed)
     calibration = None
     if task != "regression":
         calibration = measure_calibration(*confidences_of(answers, labels, task))
     return dataclasses.replace(measured, predictions=predictions, calibration=calibration)
+
+
+def evaluate_heads(
+    heads: Sequence[HeadSpec], split: Split, outputs: Any, seed: int = 0
+) -> Evaluation:
+    """Measure answers where there are no logits, such as those of an export.
+
+    Args:
+        heads: what the answers mean.
+        split: the labelled examples; unknown labels are left out.
+        outputs: what `predict_split` returns.
+        seed: seeds the bootstrap of the intervals.
+
+    Returns:
+        The first head's evaluation; it holds those of the others.
+    """
+    found = []
+    for head, target in zip(heads, split.targets, strict=True):
+        answers = np.asarray(outputs[head.name] if isinstance(outputs, Mapping) else outputs)
+        known = target.known if head.task == "multiclass" else _any_known(target.labels)
+        if not known.any():
+            raise DataError(f"No example of the {split.name} split has a known {head.name!r}.")
+        measured = _METRICS[head.task](
+            answers[known], target.labels[known], head.class_names, seed=seed
+        )
+        found.append(dataclasses.replace(measured, split=split.name, head=head.name))
+    return dataclasses.replace(found[0], others=tuple(found[1:]))
 
 
 def logits_of_split(
@@ -161,17 +190,22 @@ def _any_known(labels: np.ndarray) -> np.ndarray:
 
 def check_classes(model: TransferModel, split: Split) -> None:
     """Raise DataError unless a split can be measured with a model."""
+    check_targets(model.heads, split)
+
+
+def check_targets(heads: Sequence[HeadSpec], split: Split) -> None:
+    """Raise DataError unless a split's targets are what heads answer."""
     if len(split) == 0:
         raise DataError(f"The {split.name} split is empty; there is nothing to measure.")
     asked = [(target.name, target.task) for target in split.targets]
-    answered = [(head.name, head.task) for head in model.heads]
+    answered = [(head.name, head.task) for head in heads]
     # One target may be called what it will; several are told apart by their names.
     if len(asked) != len(answered) or (asked != answered and len(asked) > 1):
         raise DataError(
             "The split's targets must be the model's, in the same order. "
             f"Received: {asked}. The model answers: {answered}."
         )
-    for head, target in zip(model.heads, split.targets, strict=True):
+    for head, target in zip(heads, split.targets, strict=True):
         if head.task != target.task:
             raise DataError(
                 f"The split's labels must be {head.task}, as the model's head is. "

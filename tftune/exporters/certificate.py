@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,21 @@ from typing import Any
 import numpy as np
 
 from tftune.builders.transfer_model import TransferModel
+from tftune.config.model_spec import HeadSpec
 from tftune.data.dataset import Split
 from tftune.errors import ExportError
-from tftune.evaluation.evaluate import check_classes, predict_split
-from tftune.evaluation.metrics import classification_evaluation
-from tftune.results.export import Certificate
+from tftune.evaluation.evaluate import check_classes, evaluate_heads, predict_split
+from tftune.results.evaluation import Evaluation, Interval
+from tftune.results.export import Certificate, HeadParity
 
 # Two runs of one export may differ where threads add in another order, by no more than rounding.
 _REPEAT_TOLERANCE = 1e-5
+_THRESHOLD = 0.5
+_METRICS = {
+    "multiclass": ("accuracy", "macro_f1"),
+    "multilabel": ("macro_f1", "micro_f1"),
+    "regression": ("rmse", "mae"),
+}
 _PACKAGES = ("tftune", "tensorflow", "keras", "ai-edge-litert", "numpy")
 
 
@@ -29,14 +36,14 @@ class Answers:
 
     Attributes:
         runtime: what ran it, with its version.
-        probabilities: shape (num_examples, num_classes).
+        outputs: by head name, shape (num_examples, num_outputs).
         repeated: the same from a second run.
         latency_ms: median milliseconds an example.
     """
 
     runtime: str
-    probabilities: np.ndarray
-    repeated: np.ndarray
+    outputs: Mapping[str, np.ndarray]
+    repeated: Mapping[str, np.ndarray]
     latency_ms: float
 
 
@@ -45,8 +52,10 @@ class Budget:
     """How far an export may be from its model.
 
     Attributes:
-        tolerance: the largest difference of a probability; None bounds the accuracy alone.
-        max_drop: the largest loss of accuracy, in [0, 1].
+        tolerance: the largest difference of a probability (for regression, of a value in standard
+            deviations); None bounds the loss of accuracy alone.
+        max_drop: the largest loss of accuracy, in [0, 1]; of macro F1 for multilabel, and for
+            regression the largest rise of the error in standard deviations.
         allow_drop: write the export all the same, and say so in its certificate.
     """
 
@@ -66,6 +75,7 @@ def certify(
     export: Path,
     budget: Budget,
     calibration: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
 ) -> Certificate:
     """Give the same examples to the Keras model and to its export.
 
@@ -76,6 +86,7 @@ def certify(
         export: the file or folder that was written.
         budget: how far it may be from the model.
         calibration: what set the ranges of an 8-bit export.
+        notes: recorded as they are.
 
     Returns:
         The certificate.
@@ -85,8 +96,9 @@ def certify(
         ExportError: if the export is past its budget and that was not allowed.
     """
     check_classes(model, split)
+    expected = predict_split(model, split)
     certificate = compare(
-        predict_split(model, split), run(split), split, export, budget, calibration
+        model.heads, expected, run(split), split, export, budget, calibration, notes
     )
     if certificate.problems and not budget.allow_drop:
         raise ExportError(
@@ -97,49 +109,48 @@ def certify(
 
 
 def compare(
-    expected: np.ndarray,
+    heads: Sequence[HeadSpec],
+    expected: Any,
     answers: Answers,
     split: Split,
     export: Path,
     budget: Budget,
     calibration: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
 ) -> Certificate:
     """Measure how far an export's answers are from the expected ones.
 
     Args:
-        expected: the Keras model's probabilities, shape (num_examples, num_classes).
+        heads: what the answers mean.
+        expected: what `predict_split` gave for the Keras model.
         answers: the export's.
         split: the examples both saw.
         export: the file or folder.
         budget: decides what counts as a problem.
         calibration: recorded as it is.
+        notes: recorded as they are.
 
     Returns:
         A certificate; nothing is raised for problems.
     """
-    received = answers.probabilities
-    difference = np.abs(expected.astype(np.float64) - received)
-    before, after = (
-        classification_evaluation(p, split.labels, split.class_names) for p in (expected, received)
+    wanted = expected if isinstance(expected, Mapping) else {heads[0].name: expected}
+    outputs = answers.outputs if len(heads) > 1 else answers.outputs[heads[0].name]
+    before, after = (_by_head(evaluate_heads(heads, split, each)) for each in (expected, outputs))
+    found = tuple(
+        _head_parity(head, wanted[head.name], answers.outputs[head.name], *pair)
+        for head, *pair in zip(heads, before, after, strict=True)
     )
-    measured = {
-        "max_difference": float(difference.max()),
-        "repeat_difference": float(np.abs(received - answers.repeated).max()),
-        "drop": before.accuracy - after.accuracy,
-    }
-    problems = tuple(_problems(measured, budget))
+    repeat_difference = max(
+        float(np.abs(answers.outputs[head.name] - answers.repeated[head.name]).max())
+        for head in heads
+    )
+    problems = tuple(_problems(found, repeat_difference, budget))
     size, digest = size_and_digest(export)
     return Certificate(
         runtime=answers.runtime,
         num_examples=len(split),
-        max_difference=measured["max_difference"],
-        mean_difference=float(difference.mean()),
-        label_agreement=float(np.mean(expected.argmax(1) == received.argmax(1))),
-        repeat_difference=measured["repeat_difference"],
-        accuracy_before=before.intervals["accuracy"],
-        accuracy_after=after.intervals["accuracy"],
-        macro_f1_before=before.intervals["macro_f1"],
-        macro_f1_after=after.intervals["macro_f1"],
+        heads=found,
+        repeat_difference=repeat_difference,
         tolerance=budget.tolerance,
         max_drop=budget.max_drop,
         problems=problems,
@@ -149,6 +160,7 @@ def compare(
         sha256=digest,
         calibration=calibration,
         versions={package: _version(package) for package in _PACKAGES},
+        notes=tuple(notes),
     )
 
 
@@ -165,20 +177,67 @@ def size_and_digest(export: Path) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _problems(measured: Mapping[str, float], budget: Budget) -> list[str]:
+def _by_head(evaluation: Evaluation) -> tuple[Evaluation, ...]:
+    return (evaluation, *evaluation.others)
+
+
+def _quoted(evaluation: Evaluation) -> dict[str, Interval]:
+    return {name: evaluation.intervals[name] for name in _METRICS[evaluation.task]}
+
+
+def _head_parity(
+    head: HeadSpec,
+    expected: np.ndarray,
+    received: np.ndarray,
+    before: Evaluation,
+    after: Evaluation,
+) -> HeadParity:
+    # Quantities of different units are comparable in deviations only.
+    scale = np.array(head.scale) if head.scale else np.ones(1)
+    difference = np.abs(expected.astype(np.float64) - received)
+    agreement = None
+    if head.task == "multiclass":
+        agreement = float(np.mean(expected.argmax(1) == received.argmax(1)))
+        drop = before.accuracy - after.accuracy
+    elif head.task == "multilabel":
+        agreement = float(np.mean((expected > _THRESHOLD) == (received > _THRESHOLD)))
+        drop = before.metrics["macro_f1"] - after.metrics["macro_f1"]
+    else:
+        difference = difference / scale
+        errors = [[row["rmse"] for row in e.per_class.values()] for e in (before, after)]
+        drop = float(np.mean((np.array(errors[1]) - errors[0]) / scale))
+    return HeadParity(
+        head=head.name,
+        task=head.task,
+        max_difference=float(difference.max()),
+        mean_difference=float(difference.mean()),
+        agreement=agreement,
+        metric=before.headline,
+        before=_quoted(before),
+        after=_quoted(after),
+        drop=drop,
+    )
+
+
+def _problems(heads: Sequence[HeadParity], repeat_difference: float, budget: Budget) -> list[str]:
     problems = []
-    if budget.tolerance is not None and not measured["max_difference"] <= budget.tolerance:
+    for head in heads:
+        which = f" of {head.head!r}" if len(heads) > 1 else ""
+        value = "value" if head.task == "regression" else "probability"
+        if budget.tolerance is not None and not head.max_difference <= budget.tolerance:
+            problems.append(
+                f"a {value}{which} differs by {head.max_difference:.1e}, "
+                f"allowed is {budget.tolerance:.0e}"
+            )
+        if not head.drop <= budget.max_drop + 1e-9:
+            change = "error" if head.task == "regression" else head.metric.replace("_", " ")
+            verb = "rises" if head.task == "regression" else "falls"
+            problems.append(
+                f"{change}{which} {verb} by {head.drop:.3f}, allowed is {budget.max_drop:.3f}"
+            )
+    if not repeat_difference <= _REPEAT_TOLERANCE:
         problems.append(
-            f"a probability differs by {measured['max_difference']:.1e}, "
-            f"allowed is {budget.tolerance:.0e}"
-        )
-    if not measured["drop"] <= budget.max_drop + 1e-9:
-        problems.append(
-            f"accuracy falls by {measured['drop']:.3f}, allowed is {budget.max_drop:.3f}"
-        )
-    if not measured["repeat_difference"] <= _REPEAT_TOLERANCE:
-        problems.append(
-            f"two runs on the same examples differ by {measured['repeat_difference']:.1e}: "
+            f"two runs on the same examples differ by {repeat_difference:.1e}: "
             "something random is left in the graph"
         )
     return problems

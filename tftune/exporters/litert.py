@@ -6,19 +6,24 @@ import importlib.metadata
 import os
 import statistics
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tftune.config.image_input import ImageInput
+from tftune.config.model_spec import HeadSpec
 from tftune.data.dataset import Split
 from tftune.data.pipeline import image_batches
+from tftune.errors import ExportError
 from tftune.exporters.certificate import Answers
+from tftune.exporters.tflite_contents import inspect_tflite
+from tftune.exporters.tflite_metadata import read_metadata
 
 
 class LiteRtModel:
-    """A .tflite file with one input and one output, ready to run one example at a time.
+    """A .tflite file with one input, ready to run one example at a time.
 
     Args:
         path: the file.
@@ -33,46 +38,88 @@ class LiteRtModel:
         )
         self._interpreter.allocate_tensors()
         self._source = self._interpreter.get_input_details()[0]
-        self._sink = self._interpreter.get_output_details()[0]
+        self._sinks = self._interpreter.get_output_details()
 
-    def __call__(self, example: np.ndarray) -> np.ndarray:
+    def __call__(self, example: np.ndarray) -> list[np.ndarray]:
         """Run one example.
 
         Args:
             example: real values, in the shape of the input without its batch.
 
         Returns:
-            float64 real values, in the shape of the output without its batch; 8-bit numbers are
-            mapped back by the output's scale and zero point.
+            For each output in the file's order float64 real values, in its shape without the
+            batch; 8-bit numbers are mapped back by the output's scale and zero point.
         """
         self._interpreter.set_tensor(self._source["index"], _stored(example, self._source)[None])
         self._interpreter.invoke()
-        return _real(self._interpreter.get_tensor(self._sink["index"])[0], self._sink)
+        return [_real(self._interpreter.get_tensor(s["index"])[0], s) for s in self._sinks]
 
 
-def run_images(path: Path, split: Split, image_input: ImageInput) -> Answers:
-    """Run a .tflite image classifier over a split, twice.
+def run_images(
+    path: Path, split: Split, image_input: ImageInput, heads: Sequence[HeadSpec]
+) -> Answers:
+    """Run a .tflite image model over a split, twice.
 
     Args:
         path: the file.
         split: the examples, read from their original files.
         image_input: the resize contract, which the app on the phone must follow too.
+        heads: what it answers.
 
     Returns:
         What it answered.
+
+    Raises:
+        ExportError: if its outputs are not these heads'.
     """
+    batches = image_batches(split.examples, image_input, batch_size=1)
+    return run_examples(path, (pixels.numpy()[0] for pixels in batches), heads)
+
+
+def run_examples(path: Path, examples: Iterable[np.ndarray], heads: Sequence[HeadSpec]) -> Answers:
+    """Run a .tflite file over prepared examples, twice each.
+
+    Args:
+        path: the file.
+        examples: real values, each in the shape of the file's input without its batch.
+        heads: what it answers.
+
+    Returns:
+        What it answered.
+
+    Raises:
+        ExportError: if its outputs are not these heads'.
+    """
+    names = _head_of_each_output(path.read_bytes(), heads)
     model = LiteRtModel(path)
-    runs: list[list[np.ndarray]] = [[], []]
+    runs: list[list[list[np.ndarray]]] = [[], []]
     seconds = []
-    for pixels in image_batches(split.examples, image_input, batch_size=1):
-        image = pixels.numpy()[0]
+    for example in examples:
         for run in runs:
             started = time.perf_counter()
-            run.append(model(image))
+            run.append(model(example))
             seconds.append(time.perf_counter() - started)
-    first, second = (np.stack(run) for run in runs)
+    first, second = (
+        {name: np.stack([row[place] for row in run]) for place, name in enumerate(names)}
+        for run in runs
+    )
     runtime = f"LiteRT {importlib.metadata.version('ai-edge-litert')}"
     return Answers(runtime, first, second, 1000 * statistics.median(seconds))
+
+
+def _head_of_each_output(content: bytes, heads: Sequence[HeadSpec]) -> list[str]:
+    """Name the head of each output, in the file's order, which need not be the heads'."""
+    outputs = inspect_tflite(content).outputs
+    if len(outputs) == len(heads) == 1:
+        return [heads[0].name]
+    metadata = read_metadata(content)
+    names = [notes.name for notes in metadata.outputs] if metadata else []
+    if sorted(names) != sorted(head.name for head in heads):
+        raise ExportError(
+            f"The file's {len(outputs)} outputs, named {names} in its metadata, are not the heads "
+            f"{[head.name for head in heads]}."
+        )
+    return names
 
 
 def _stored(value: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:

@@ -12,24 +12,27 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 from tftune.atomic import replaced_folder, write_json
 from tftune.builders.transfer_model import TransferModel
+from tftune.config.model_spec import HeadSpec
 from tftune.data.dataset import Split
 from tftune.errors import ConfigError, ExportError
 from tftune.exporters import serving_runner
 from tftune.exporters.certificate import Answers, Budget, certify
+from tftune.exporters.description import SPEC_FILE, label_files, spec_text
+from tftune.exporters.head_answers import answer_keys
+from tftune.exporters.served_network import served_network
 from tftune.exporters.serving_bundle import write_bundle
-from tftune.exporters.signatures import CLASSIFY, describe, image_signatures
+from tftune.exporters.signatures import image_signatures, mark_methods
 from tftune.exporters.warm_up import check_serving_api, write_warm_up
 from tftune.results.export import Certificate, Export
 
-# The graph is the same; what may differ is the order of float32 sums inside a convolution.
-_TOLERANCE = 1e-4
+# The graph is the same; what may differ is the order of float32 sums inside a convolution. Rounding
+# large weights to float16 moved a probability by 0.004 at most; bfloat16 keeps three bits fewer.
+_TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 0.16}
+_MAX_DROPS = {"float32": 0.0, "float16": 0.01, "bfloat16": 0.02}
 _WARM_UP_IMAGES = 16
-_LABELS_ASSET = "labels.txt"
-_CLASSIFY_METHOD = "tensorflow/serving/classify"
 
 
 def export_saved_model(
@@ -38,6 +41,8 @@ def export_saved_model(
     verify: Split | None = None,
     allow_drop: bool = False,
     bundle: bool = False,
+    weights_dtype: str = "float32",
+    frozen: bool = False,
 ) -> Export:
     """Write the next version of a SavedModel that TF Serving can load.
 
@@ -45,10 +50,12 @@ def export_saved_model(
     BMP) of any sizes, and honours the EXIF orientation of JPEG and the transparency of PNG (see
     `tftune.data.decode.decode_image`); `predict_pixels` takes `pixels`, float32 (batch, height,
     width, 3), RGB in [0, 255], of any size, `predict_pixels_uint8` the same as uint8. They resize
-    as the model does and return `probabilities` and `scores` (batch, num_classes), `classes`
-    (batch, num_classes) and `label` (batch,). `classify` is TF Serving's Classify API over
-    tf.Example with the feature `image/encoded`. `embed` gives the features that the head sees. The
-    class names are in `assets.extra/labels.txt` too.
+    as the model does and answer as `tftune.exporters.head_answers.served_answers` says: for one
+    class out of several `probabilities` and `scores` (batch, num_classes), `classes` (batch,
+    num_classes) and `label` (batch,). `classify` and `regress` are TF Serving's Classify and
+    Regress APIs over tf.Example with the feature `image/encoded`, one signature a head and
+    quantity. `embed` gives the features that the heads see. The class names and the model's own
+    description are in `assets.extra/` too.
 
     With `verify` the export is loaded by plain TensorFlow in a process of its own, which imports
     neither tftune nor keras, and fed the examples' original files.
@@ -60,14 +67,18 @@ def export_saved_model(
         allow_drop: write an export past its budget all the same; its certificate says so.
         bundle: also write warm-up requests of images from `verify` into the version, and
             `<path>.serving/` with the server's settings and clients.
+        weights_dtype: "float32", or "float16" or "bfloat16" to store large weights in half the
+            bytes; arithmetic stays in float32.
+        frozen: keep the weights as constants inside the graph, for tools that want one file.
 
     Returns:
         What was written, with its certificate.
 
     Raises:
-        ExportError: if `path` is a file, the model has no served form, or the export does not give
-            the model's answers; nothing is left behind then.
-        ConfigError: if a bundle is asked for without `verify` or tensorflow-serving-api.
+        ExportError: if `path` is a file, the disk is full, or the export does not give the model's
+            answers; nothing is left behind then.
+        ConfigError: if `weights_dtype` is unknown, or a bundle is asked for without `verify` or
+            tensorflow-serving-api.
     """
     base = Path(path)
     if base.is_file():
@@ -76,55 +87,66 @@ def export_saved_model(
         check_serving_api()
         if verify is None or not len(verify):
             raise ConfigError("`bundle` needs real images to warm up with: give `verify`.")
-    endpoints = image_signatures(model)
+    network = served_network(model, weights_dtype, frozen)
+    signatures = image_signatures(model, network)
     target = base / str(next_version(base))
     certificate: Certificate | None = None
     with replaced_folder(target) as folder:
         archive = keras.export.ExportArchive()
-        archive.track(model.keras_model)
-        for name, endpoint in endpoints.items():
-            archive.add_endpoint(name, endpoint)
+        archive.track(network.tracked)
+        for name, signature in signatures.items():
+            archive.add_endpoint(name, signature.function)
         archive.write_out(folder, verbose=False)
-        _mark_classify(folder)
+        mark_methods(folder, signatures)
         (folder / "assets.extra").mkdir()
-        labels = "\n".join(model.class_names) + "\n"
-        (folder / "assets.extra" / _LABELS_ASSET).write_text(labels, encoding="utf-8")
+        for name, text in {**label_files(model.heads), SPEC_FILE: spec_text(model.spec)}.items():
+            (folder / "assets.extra" / name).write_text(text + "\n", encoding="utf-8")
         if bundle and verify is not None:
             chosen = range(min(len(verify), _WARM_UP_IMAGES))
             background = model.image_input.background
             images = [verify.examples.encoded(index, background) for index in chosen]
             write_warm_up(folder, base.name, images)
         if verify is not None:
-            budget = Budget(_TOLERANCE, max_drop=0.0, allow_drop=allow_drop)
+            budget = Budget(_TOLERANCES[weights_dtype], _MAX_DROPS[weights_dtype], allow_drop)
             certificate = certify(
                 model,
                 verify,
-                lambda split: run_saved_model(folder, split, model.image_input.background),
+                lambda split: run_saved_model(
+                    folder, split, model.heads, model.image_input.background
+                ),
                 folder,
                 budget,
             )
     if certificate is not None:
         write_json(base / f"{target.name}.certificate.json", certificate.to_json())
-    notes = [f"Settings and clients: {write_bundle(base, base.name)}/"] if bundle else []
+    notes = []
+    if bundle:
+        notes.append(f"Settings and clients: {write_bundle(base, base.name, model.heads)}/")
     size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
-    return Export(str(target), size, describe(endpoints), certificate, notes=notes)
+    shown = {name: str(signature) for name, signature in signatures.items()}
+    return Export(str(target), size, shown, certificate, notes=notes)
 
 
 def next_version(base: Path) -> int:
     """Return one more than the highest version folder, 1 if there is none."""
     if not base.is_dir():
         return 1
-    return 1 + max((int(p.name) for p in base.iterdir() if p.name.isdigit()), default=0)
+    return 1 + max((int(p.name) for p in base.iterdir() if p.name.isdecimal()), default=0)
 
 
 def run_saved_model(
-    folder: Path, split: Split, background: tuple[int, int, int], batch_size: int = 32
+    folder: Path,
+    split: Split,
+    heads: Sequence[HeadSpec],
+    background: tuple[int, int, int],
+    batch_size: int = 32,
 ) -> Answers:
     """Run an exported SavedModel over a split, twice, in a process of its own.
 
     Args:
         folder: the version folder.
         split: the examples, given as their original files.
+        heads: what it answers.
         background: RGB shown behind transparent pixels where a format must be re-encoded.
         batch_size: files a request.
 
@@ -134,6 +156,7 @@ def run_saved_model(
     Raises:
         ExportError: if the process fails.
     """
+    keys = answer_keys(heads)
     with tempfile.TemporaryDirectory() as work:
         output = Path(work) / "answers.npz"
         request = Path(work) / "request.json"
@@ -144,6 +167,8 @@ def run_saved_model(
             request,
             {
                 "folder": os.path.abspath(folder),
+                "input": "image_bytes",
+                "outputs": list(keys.values()),
                 "files": files,
                 "batch_size": batch_size,
                 "output": str(output),
@@ -161,16 +186,7 @@ def run_saved_model(
         with np.load(output) as answers:
             return Answers(
                 f"TensorFlow {tf.__version__}, without keras",
-                answers["probabilities"],
-                answers["repeated"],
+                {head: answers[f"first {key}"] for head, key in keys.items()},
+                {head: answers[f"repeated {key}"] for head, key in keys.items()},
                 float(answers["latency_ms"]),
             )
-
-
-def _mark_classify(folder: Path) -> None:
-    """Name the Classify signature's method, which Keras writes as predict for every signature."""
-    file = folder / "saved_model.pb"
-    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
-    for graph in saved.meta_graphs:
-        graph.signature_def[CLASSIFY].method_name = _CLASSIFY_METHOD
-    file.write_bytes(saved.SerializeToString())

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from tftune.atomic import replaced_folder
+from tftune.config.model_spec import HeadSpec
+from tftune.exporters.head_answers import answer_keys
 
 BATCH_SIZE = 32
 _REST_PORT = 8501
 _GRPC_PORT = 8500
 
+# Answers come as {"classes": [names for each image], "probabilities": [numbers for each image]}.
+_PRINTING = """for index, image in enumerate(arguments.images):
+    for names, values, shown in ANSWERS:
+        pairs = zip(outputs[names][index], outputs[values][index])
+        if shown:
+            pairs = sorted(pairs, key=lambda pair: -pair[1])[:shown]
+        told = (f"{n.decode() if isinstance(n, bytes) else n} {v:.3f}" for n, v in pairs)
+        print(f"{image}: {', '.join(told)}")
+"""
+_SHOWN = 3
 
-def write_bundle(base: Path, model_name: str) -> Path:
+
+def write_bundle(base: Path, model_name: str, heads: Sequence[HeadSpec]) -> Path:
     """Write `<base>.serving/`: settings and clients for TF Serving.
 
     Args:
         base: the model's folder, with its versions inside.
         model_name: the name the server will know the model by.
+        heads: what the model answers, which the clients print.
 
     Returns:
         The folder: `models.config`, `batching.config`, `compose.yaml`, `README.md` and clients
@@ -25,7 +40,7 @@ def write_bundle(base: Path, model_name: str) -> Path:
     """
     folder = base.with_name(base.name + ".serving")
     with replaced_folder(folder, overwrite=True) as temporary:
-        for name, text in _files(base, model_name).items():
+        for name, text in _files(base, model_name, heads).items():
             file = temporary / name
             file.write_text(text, encoding="utf-8")
             if file.suffix == ".sh":
@@ -33,7 +48,21 @@ def write_bundle(base: Path, model_name: str) -> Path:
     return folder
 
 
-def _files(base: Path, name: str) -> dict[str, str]:
+def _answers(heads: Sequence[HeadSpec]) -> list[tuple[str, str, int]]:
+    """Return for each head the outputs that hold names and numbers, and how many to show."""
+    answers = []
+    for head in heads:
+        key = answer_keys(heads)[head.name]
+        if head.task == "regression":
+            answers.append((key.removesuffix("values") + "names", key, 0))
+        else:
+            names = key.removesuffix("probabilities") + "classes"
+            answers.append((names, key, min(_SHOWN, len(head.class_names))))
+    return answers
+
+
+def _files(base: Path, name: str, heads: Sequence[HeadSpec]) -> dict[str, str]:
+    printing = _PRINTING.replace("ANSWERS", repr(_answers(heads)))
     return {
         "models.config": f"""model_config_list {{
   config {{
@@ -64,7 +93,7 @@ max_enqueued_batches {{ value: 100 }}
       - --rest_api_port={_REST_PORT}
 """,
         "client.sh": f"""#!/bin/sh
-# Classifies one image over REST: ./client.sh IMAGE [HOST]
+# Asks about one image over REST: ./client.sh IMAGE [HOST]
 set -eu
 image=$1
 host=${{2:-localhost:{_REST_PORT}}}
@@ -72,7 +101,7 @@ host=${{2:-localhost:{_REST_PORT}}}
 printf '{{"inputs": {{"image_bytes": [{{"b64": "%s"}}]}}}}' "$(base64 "$image" | tr -d '\\n')" |
     curl --silent --show-error --fail --data @- "http://$host/v1/models/{name}:predict"
 """,
-        "client_rest.py": f'''"""Classifies images over REST.
+        "client_rest.py": f'''"""Asks the server about images over REST.
 
     python client_rest.py IMAGE... [--host HOST:PORT]
 """
@@ -97,10 +126,8 @@ request = urllib.request.Request(
 )
 with urllib.request.urlopen(request) as response:
     outputs = json.load(response)["outputs"]
-for name, label, scores in zip(arguments.images, outputs["label"], outputs["scores"]):
-    print(f"{{name}}: {{label}} {{max(scores):.3f}}")
-''',
-        "client_grpc.py": f'''"""Classifies images over gRPC.
+{printing}''',
+        "client_grpc.py": f'''"""Asks the server about images over gRPC.
 
     python client_grpc.py IMAGE... [--host HOST:PORT]
 
@@ -126,12 +153,9 @@ request.model_spec.name = "{name}"
 request.model_spec.signature_name = "serving_default"
 request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(encoded, shape=[len(encoded)]))
 stub = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(arguments.host))
-outputs = stub.Predict(request, timeout=30).outputs
-labels = tf.make_ndarray(outputs["label"])
-scores = tf.make_ndarray(outputs["scores"])
-for name, label, row in zip(arguments.images, labels, scores):
-    print(f"{{name}}: {{label.decode()}} {{row.max():.3f}}")
-''',
+found = stub.Predict(request, timeout=30).outputs
+outputs = {{key: tf.make_ndarray(value).tolist() for key, value in found.items()}}
+{printing}''',
         "README.md": f"""# Serving {name}
 
 Start the server in this folder:
@@ -146,5 +170,9 @@ Ask it:
 
 `models.config` names the model, `batching.config` says how requests are grouped. The server takes
 the highest version of `../{base.name}` into service and replays its warm-up requests first.
+
+tftune's own tests load the model with TensorFlow Serving's loader, replay the warm-up requests and
+run the clients against a small stand-in for the server. What needs the server itself is not proven
+there: how it groups requests into batches, and how it changes from one version to the next.
 """,
     }

@@ -1,8 +1,9 @@
 """Runs an exported SavedModel as a server would: plain TensorFlow, no tftune, no keras.
 
 A program of its own, started with one argument: a JSON file with `folder` (the version folder),
-`files` (encoded images), `batch_size` and `output` (where to write the answers, .npz). It writes
-`probabilities` and `repeated`, each of shape (num_examples, num_classes), and `latency_ms`.
+`input` (the name of the signature's input), `files` (one example's bytes each), `outputs` (the
+names of the outputs wanted), `batch_size` and `output` (where to write the answers, .npz). It
+writes `first NAME` and `repeated NAME` for each output, the examples first, and `latency_ms`.
 """
 
 import importlib.machinery
@@ -55,16 +56,17 @@ def main() -> None:
                 encoded.append(stream.read())
         for run in runs:
             started = time.perf_counter()
-            run.append(signature(image_bytes=tf.constant(encoded))["probabilities"].numpy())
+            answers = signature(**{request["input"]: tf.constant(encoded)})
+            run.append({name: answers[name].numpy() for name in request["outputs"]})
             seconds.append((time.perf_counter() - started) / len(encoded))
     # The first run of a batch traces and allocates; it would not be typical of a server.
     steady = seconds[1:] or seconds
-    np.savez(
-        request["output"],
-        probabilities=np.concatenate(runs[0]),
-        repeated=np.concatenate(runs[1]),
-        latency_ms=1000 * statistics.median(steady),
-    )
+    found: dict = {
+        f"{which} {name}": np.concatenate([answers[name] for answers in run])
+        for which, run in zip(("first", "repeated"), runs, strict=True)
+        for name in request["outputs"]
+    }
+    np.savez(request["output"], latency_ms=1000 * statistics.median(steady), **found)
 
 
 if __name__ == "__main__":

@@ -1,66 +1,73 @@
-"""The signatures of a served image classifier."""
+"""The signatures of a served image model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
 
-import keras
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tftune.builders.transfer_model import TransferModel
+from tftune.config.model_spec import HeadSpec
 from tftune.data.decode import decode_image
 from tftune.data.resize import resize_images
-from tftune.errors import ExportError
+from tftune.exporters.head_answers import head_slugs, served_answers
+from tftune.exporters.served_network import ServedNetwork
 
-Endpoint: TypeAlias = "tf.types.experimental.GenericFunction"
+Function: TypeAlias = "tf.types.experimental.GenericFunction"
 
-CLASSIFY = "classify"
+PREDICT = "tensorflow/serving/predict"
+CLASSIFY = "tensorflow/serving/classify"
+REGRESS = "tensorflow/serving/regress"
 EXAMPLE_FEATURE = "image/encoded"
 """The feature of a tf.Example that holds the encoded image, as TensorFlow's data sets name it."""
 
 
-def require_one_multiclass_head(model: TransferModel) -> None:
-    """Raise ExportError unless the model chooses one class out of several."""
-    if len(model.spec.heads) != 1 or model.task != "multiclass":
-        raise ExportError(
-            "Only a model with one multiclass head can be exported. This one has "
-            f"{len(model.spec.heads)} head(s), the first of them {model.task}."
-        )
+@dataclass(frozen=True)
+class Signature:
+    """One way to call a served model.
+
+    Attributes:
+        function: a `tf.function` with an input signature; gives tensors by name.
+        method: TF Serving's name of the API that may call it.
+    """
+
+    function: Function
+    method: str = PREDICT
+
+    def __str__(self) -> str:
+        outputs = self.function.get_concrete_function().structured_outputs
+        inputs = ", ".join(spec.name for spec in self.function.input_signature)
+        return f"{inputs} -> {', '.join(sorted(outputs))}"
 
 
-def image_signatures(model: TransferModel) -> Mapping[str, Endpoint]:
+def image_signatures(model: TransferModel, network: ServedNetwork) -> dict[str, Signature]:
     """Build the functions a server calls; all run the network in inference mode.
 
     Args:
-        model: a classifier with one head.
+        model: says how images are prepared and what the heads mean.
+        network: runs it.
 
     Returns:
         By signature name: `serving_default` (encoded images), `predict_pixels` and
-        `predict_pixels_uint8` (decoded images), `classify` (TF Serving's Classify API) and `embed`
-        (the features the head sees).
-
-    Raises:
-        ExportError: if the model answers anything but one class out of several.
+        `predict_pixels_uint8` (decoded images), `embed` (the features the heads see), and those of
+        `example_signatures`.
     """
-    require_one_multiclass_head(model)
-    network = model.keras_model
     contract = model.image_input
-    names = tf.constant(list(model.class_names))
     prepared = tf.TensorSpec((*contract.image_size, 3), tf.float32)
-    pooled = network.get_layer(model.spec.pooled_layer).output
-    embedding = keras.Model(network.input, pooled, name="embedding")
+
+    # Functions of their own, so that the signatures share one graph of each.
+    @tf.function(input_signature=[tf.TensorSpec((None, *prepared.shape), tf.float32)])
+    def outputs(pixels: tf.Tensor) -> Any:
+        return network.answers(pixels)
 
     def answers(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = network(pixels, training=False)
-        count = tf.shape(probabilities)[0]
-        return {
-            "probabilities": probabilities,
-            "scores": tf.identity(probabilities),
-            "classes": tf.tile(names[tf.newaxis], [count, 1]),
-            "label": tf.gather(names, tf.argmax(probabilities, axis=-1)),
-        }
+        return served_answers(model.heads, outputs(pixels))
 
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])
     def decoded(image_bytes: tf.Tensor) -> tf.Tensor:
         def one(encoded: tf.Tensor) -> tf.Tensor:
             pixels = decode_image(encoded, contract.background)
@@ -80,31 +87,91 @@ def image_signatures(model: TransferModel) -> Mapping[str, Endpoint]:
     def predict_pixels_uint8(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         return answers(resize_images(pixels, contract))
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="inputs")])
-    def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        feature = {EXAMPLE_FEATURE: tf.io.FixedLenFeature([], tf.string)}
-        found = answers(decoded(tf.io.parse_example(inputs, feature)[EXAMPLE_FEATURE]))
-        # The Classify API refuses any output but these two.
-        return {"classes": found["classes"], "scores": found["scores"]}
-
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def embed(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"embedding": embedding(decoded(image_bytes), training=False)}
+        return {"embedding": network.embedding(decoded(image_bytes))}
 
     return {
-        "serving_default": serving_default,
-        "predict_pixels": predict_pixels,
-        "predict_pixels_uint8": predict_pixels_uint8,
-        CLASSIFY: classify,
-        "embed": embed,
+        "serving_default": Signature(serving_default),
+        "predict_pixels": Signature(predict_pixels),
+        "predict_pixels_uint8": Signature(predict_pixels_uint8),
+        **example_signatures(
+            model.heads, EXAMPLE_FEATURE, lambda encoded: outputs(decoded(encoded))
+        ),
+        "embed": Signature(embed),
     }
 
 
-def describe(endpoints: Mapping[str, Endpoint]) -> dict[str, str]:
-    """Return each signature's inputs and outputs as readable text."""
-    described = {}
-    for name, endpoint in endpoints.items():
-        outputs = endpoint.get_concrete_function().structured_outputs
-        inputs = ", ".join(spec.name for spec in endpoint.input_signature)
-        described[name] = f"{inputs} -> {', '.join(sorted(outputs))}"
-    return described
+def example_signatures(
+    heads: tuple[HeadSpec, ...], feature: str, answer: Callable[[tf.Tensor], Any]
+) -> dict[str, Signature]:
+    """Build the functions behind TF Serving's Classify and Regress APIs, which take tf.Example.
+
+    The Classify API takes no outputs but `classes` and `scores`, the Regress API none but
+    `outputs`, one number an example; so each head, and each quantity of a regression, is a
+    signature of its own.
+
+    Args:
+        heads: the model's heads.
+        feature: the feature of the examples that the model reads, one string each.
+        answer: from these strings, shape (batch,), to the network's outputs.
+
+    Returns:
+        `classify` or `regress`; with several heads `classify_<slug>` and `regress_<slug>`, with
+        several quantities the quantity's own slug behind.
+    """
+
+    def parsed(inputs: tf.Tensor) -> tf.Tensor:
+        wanted = {feature: tf.io.FixedLenFeature([], tf.string)}
+        return tf.io.parse_example(inputs, wanted)[feature]
+
+    def rows(head: HeadSpec, inputs: tf.Tensor) -> tf.Tensor:
+        outputs = answer(parsed(inputs))
+        return outputs[head.name] if isinstance(outputs, Mapping) else outputs
+
+    examples = [tf.TensorSpec((None,), tf.string, name="inputs")]
+
+    def classify(head: HeadSpec) -> Function:
+        @tf.function(input_signature=examples)
+        def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            served = served_answers((head,), rows(head, inputs))
+            return {"classes": served["classes"], "scores": served["scores"]}
+
+        return classify
+
+    def regress(head: HeadSpec, column: int) -> Function:
+        @tf.function(input_signature=examples)
+        def regress(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"outputs": rows(head, inputs)[:, column]}
+
+        return regress
+
+    slugs = head_slugs(heads)
+    found: dict[str, Signature] = {}
+    for head in heads:
+        suffix = "" if len(heads) == 1 else f"_{slugs[head.name]}"
+        if head.task != "regression":
+            found[f"classify{suffix}"] = Signature(classify(head), CLASSIFY)
+            continue
+        quantities = head_slugs(
+            [HeadSpec(name, "regression", (name,), "", "") for name in head.class_names]
+        )
+        for column, name in enumerate(head.class_names):
+            which = "" if len(head.class_names) == 1 else f"_{quantities[name]}"
+            found[f"regress{suffix}{which}"] = Signature(regress(head, column), REGRESS)
+    return found
+
+
+def mark_methods(folder: Path, signatures: Mapping[str, Signature]) -> None:
+    """Name each signature's API in `saved_model.pb`, where TensorFlow writes predict for all.
+
+    Args:
+        folder: the version folder.
+        signatures: what was written into it.
+    """
+    file = folder / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    for graph in saved.meta_graphs:
+        for name, signature in signatures.items():
+            graph.signature_def[name].method_name = signature.method
+    file.write_bytes(saved.SerializeToString())

@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import tempfile
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
-import tensorflow as tf
-
 from tftune.atomic import replaced_file, write_json
 from tftune.builders.transfer_model import TransferModel
+from tftune.config.model_spec import HeadSpec
 from tftune.data.dataset import Split
-from tftune.data.pipeline import image_batches
 from tftune.errors import ConfigError, ExportError, OutputExistsError, check_choice
-from tftune.exporters.certificate import Budget, certify
+from tftune.exporters.certificate import Answers, Budget, certify
+from tftune.exporters.description import SPEC_FILE, label_files, label_names, spec_text
+from tftune.exporters.head_answers import answer_keys
 from tftune.exporters.litert import run_images
-from tftune.exporters.signatures import require_one_multiclass_head
 from tftune.exporters.tflite_contents import inspect_tflite, prove_integer
-from tftune.exporters.tflite_metadata import LABELS_FILE, attach, describe_image_classifier
+from tftune.exporters.tflite_conversion import Converter
+from tftune.exporters.tflite_metadata import OutputNotes, attach, describe_image_model
 from tftune.results.export import Certificate, Export
 
 FORMS = ("none", "float16", "dynamic", "int8")
 QUANTIZATIONS = (*FORMS, "auto")
-# Float32 differs from Keras only in the order of sums, float16 by weights rounded to 11 bits, which
-# moved a probability by 0.022 at most on 500 digits. With 8 bits a borderline image may change its
-# answer, so only the accuracy is bounded.
-_TOLERANCES = {"none": 1e-4, "float16": 5e-2, "dynamic": None, "int8": None}
-_CALIBRATION_IMAGES = 200
+# Float32 differs from Keras only in the order of sums. Float16 rounds large weights to 11 bits,
+# which moved a probability by 0.004 at most on 500 images; the more certain a model is, the more.
+# With 8 bits a borderline image may change its answer, so only the accuracy is bounded.
+_TOLERANCES = {"none": 1e-4, "float16": 2e-2, "dynamic": None, "int8": None}
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What one export is about, whatever its form.
+
+    Attributes:
+        model: what to export.
+        converter: converts it.
+        verify: held-out examples.
+        max_drop: the largest loss of accuracy.
+        allow_drop: write it past its budget all the same.
+    """
+
+    model: TransferModel
+    converter: Converter
+    verify: Split | None
+    max_drop: float
+    allow_drop: bool
 
 
 @dataclass(frozen=True)
@@ -57,18 +70,21 @@ def export_tflite(
     """Write a .tflite file with metadata and labels inside, and compare it with Keras in LiteRT.
 
     Input: one image, shape (1, height, width, 3), RGB in [0, 255], already of the model's size;
-    float32, or uint8 with "int8". Output: probabilities, shape (1, num_classes), of the same type.
-    MediaPipe's ImageClassifier loads the file as it is.
+    float32, or uint8 with "int8". Output: probabilities (for regression values), shape
+    (1, num_classes), of the same type; one such tensor for each head, told apart by its name in the
+    metadata. MediaPipe's ImageClassifier loads the file as it is. The model's temperature is part
+    of the graph.
 
     Args:
         model: what to export.
         path: a file name that ends in ".tflite".
-        quantize: "none" keeps float32; "float16" and "dynamic" (8-bit weights) shrink the weights;
-            "int8" makes weights and arithmetic 8-bit, which is checked on the file; "auto" takes
-            the smallest form that stays within `max_drop`, and needs `verify`.
+        quantize: "none" keeps float32; "float16" halves the large weights, "dynamic" stores them in
+            8 bits; "int8" makes weights and arithmetic 8-bit, which is checked on the file; "auto"
+            takes the smallest form that stays within `max_drop`, and needs `verify`.
         verify: held-out examples to compare the export with the Keras model on.
         calibration: real training images that set the ranges of "int8"; `verify` by default.
-        max_drop: the largest loss of accuracy on `verify`, in [0, 1].
+        max_drop: the largest loss of accuracy on `verify`, in [0, 1]; of macro F1 for multilabel,
+            and for regression the largest rise of the error in the targets' standard deviations.
         allow_drop: write an export past its budget all the same; its certificate says so.
         overwrite: replace an existing file.
 
@@ -82,14 +98,13 @@ def export_tflite(
             file does not give the model's answers; nothing is left behind then.
     """
     check_choice("quantize", quantize, QUANTIZATIONS)
-    require_one_multiclass_head(model)
     target = Path(path)
     images = calibration if calibration is not None else verify
     _check_request(target, quantize, verify, images, overwrite)
+    request = _Request(model, Converter(model, images), verify, max_drop, allow_drop)
     if quantize == "auto":
-        return _smallest(model, target, verify, images, max_drop)
-    written = _write(model, target, quantize, verify, images, max_drop, allow_drop)
-    return _export(model, target, quantize, written)
+        return _smallest(request, target)
+    return _export(request, target, quantize, _write(request, target, quantize, allow_drop))
 
 
 def _check_request(
@@ -97,37 +112,38 @@ def _check_request(
 ) -> None:
     if target.suffix != ".tflite":
         raise ConfigError(f"`path` must end in '.tflite'. Received: {str(target)!r}.")
+    if target.is_dir():
+        raise ConfigError(f"`path` must be a file. Received a folder: {str(target)!r}.")
     if target.exists() and not overwrite:
         raise OutputExistsError(
             f"{str(target)!r} exists. Choose another name, or overwrite it (--overwrite)."
         )
     if quantize == "auto" and verify is None:
         raise ConfigError("`quantize='auto'` needs held-out images: give `verify=data.validation`.")
-    if quantize == "int8" and images is None:
+    if quantize == "int8" and not images:
         raise ConfigError("`quantize='int8'` needs real images: give `calibration=data.train`.")
 
 
-def _smallest(
-    model: TransferModel, target: Path, verify: Split | None, images: Split | None, max_drop: float
-) -> Export:
+def _smallest(request: _Request, target: Path) -> Export:
     """Try every form beside the target and keep the smallest that is good enough."""
     candidates: list[dict[str, Any]] = []
     fitting: list[tuple[int, str]] = []
-    with tempfile.TemporaryDirectory(dir=_made(target.parent), prefix=f".{target.stem}-") as folder:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}-") as folder:
         for form in FORMS:
-            row: dict[str, Any] = {"quantize": form, "size_bytes": 0, "accuracy": None}
+            row: dict[str, Any] = {"quantize": form, "size_bytes": 0, "score": None}
             row |= {"drop": None, "outcome": "kept out: "}
             candidates.append(row)
             try:
-                file = Path(folder) / f"{form}.tflite"
-                written = _write(model, file, form, verify, images, max_drop, allow_drop=True)
+                written = _write(request, Path(folder) / f"{form}.tflite", form, allow_drop=True)
             except ExportError as error:
                 row["outcome"] += str(error)
                 continue
             assert written.certificate is not None
+            first = written.certificate.heads[0]
             row["size_bytes"] = written.size_bytes
-            row["accuracy"] = written.certificate.accuracy_after.value
-            row["drop"] = -written.certificate.accuracy_drop
+            row["score"] = first.after[first.metric].value
+            row["drop"] = written.certificate.drop
             if written.certificate.passed:
                 row["outcome"] = "within budget"
                 fitting.append((written.size_bytes, form))
@@ -135,7 +151,7 @@ def _smallest(
                 row["outcome"] += "; ".join(written.certificate.problems)
         if not fitting:
             raise ExportError(
-                f"No form stays within a drop of {max_drop}: "
+                f"No form stays within a drop of {request.max_drop}: "
                 + "; ".join(f"{row['quantize']}: {row['outcome']}" for row in candidates)
             )
         chosen = min(fitting)[1]
@@ -143,55 +159,61 @@ def _smallest(
         with replaced_file(target) as temporary:
             temporary.write_bytes((Path(folder) / f"{chosen}.tflite").read_bytes())
     # Checked again at its final place, so that the certificate is of the file that is there.
-    written = _certified(model, target, chosen, verify, images, Budget(None, max_drop, True))
+    written = _certified(request, target, chosen, allow_drop=True)
     _write_certificate(target, written.certificate)
-    return _export(model, target, chosen, written, candidates)
+    return _export(request, target, chosen, written, candidates)
 
 
-def _write(
-    model: TransferModel,
-    target: Path,
-    quantize: str,
-    verify: Split | None,
-    images: Split | None,
-    max_drop: float,
-    allow_drop: bool,
-) -> _Written:
-    content = _convert(model, quantize, images)
+def _write(request: _Request, target: Path, quantize: str, allow_drop: bool) -> _Written:
+    content = request.converter.convert(quantize)
     if quantize == "int8":
         prove_integer(inspect_tflite(content))
-    about = describe_image_classifier(
-        name=target.stem,
-        description=f"{model.preset} for {model.num_classes} classes, made by tftune.",
-        class_names=model.class_names,
-        normalised=quantize != "int8",
-    )
-    content = attach(content, about, {LABELS_FILE: "\n".join(model.class_names)})
-    budget = Budget(_TOLERANCES[quantize], max_drop, allow_drop)
+    content = _described(content, request.model, target.stem, normalised=quantize != "int8")
     with replaced_file(target) as temporary:
         temporary.write_bytes(content)
-        written = _certified(model, temporary, quantize, verify, images, budget)
+        written = _certified(request, temporary, quantize, allow_drop)
     _write_certificate(target, written.certificate)
     return written
 
 
-def _certified(
-    model: TransferModel,
-    file: Path,
-    quantize: str,
-    verify: Split | None,
-    images: Split | None,
-    budget: Budget,
-) -> _Written:
+def _described(content: bytes, model: TransferModel, name: str, normalised: bool) -> bytes:
+    """Put metadata, labels and the model's own description into a converted file."""
+    keys, files = answer_keys(model.heads), label_names(model.heads)
+    by_key = {keys[head.name]: head for head in model.heads}
+    contents = inspect_tflite(content)
+    # The file's own order, which need not be the heads'.
+    heads = [by_key[key] for key in contents.output_names] if len(by_key) > 1 else model.heads
+    about = describe_image_model(
+        name=name,
+        description=f"{model.preset} with {_outputs(model)}, made by tftune.",
+        outputs=[OutputNotes(head.name, _meaning(head), files[head.name]) for head in heads],
+        normalised=normalised,
+    )
+    return attach(content, about, {**label_files(model.heads), SPEC_FILE: spec_text(model.spec)})
+
+
+def _meaning(head: HeadSpec) -> str:
+    if head.task == "regression":
+        return "The value of each quantity."
+    return "The probability of each class."
+
+
+def _outputs(model: TransferModel) -> str:
+    return ", ".join(f"{head.name} ({len(head.class_names)} outputs)" for head in model.heads)
+
+
+def _certified(request: _Request, file: Path, quantize: str, allow_drop: bool) -> _Written:
     size = file.stat().st_size
-    if verify is None:
+    if request.verify is None:
         return _Written(size, None)
-    used = _calibration_record(images) if quantize == "int8" and images is not None else None
+    used = request.converter.calibration_record() if quantize == "int8" else None
+    model = request.model
 
-    def run(split: Split):
-        return run_images(file, split, model.image_input)
+    def run(split: Split) -> Answers:
+        return run_images(file, split, model.image_input, model.heads)
 
-    return _Written(size, certify(model, verify, run, file, budget, used))
+    budget = Budget(_TOLERANCES[quantize], request.max_drop, allow_drop)
+    return _Written(size, certify(model, request.verify, run, file, budget, used))
 
 
 def _write_certificate(target: Path, certificate: Certificate | None) -> None:
@@ -203,91 +225,23 @@ def _write_certificate(target: Path, certificate: Certificate | None) -> None:
 
 
 def _export(
-    model: TransferModel,
+    request: _Request,
     target: Path,
     quantize: str,
     written: _Written,
     candidates: list[dict[str, Any]] | None = None,
 ) -> Export:
     kind = "uint8" if quantize == "int8" else "float32"
-    height, width = model.image_input.image_size
-    signature = f"image {kind} (1, {height}, {width}, 3) -> probabilities (1, {model.num_classes})"
+    height, width = request.model.image_input.image_size
+    keys = answer_keys(request.model.heads)
+    answers = ", ".join(
+        f"{keys[head.name]} (1, {len(head.class_names)})" for head in request.model.heads
+    )
     return Export(
         path=str(target),
         size_bytes=written.size_bytes,
-        signatures={"serving_default": signature},
+        signatures={"serving_default": f"image {kind} (1, {height}, {width}, 3) -> {answers}"},
         certificate=written.certificate,
         quantize=quantize,
         candidates=tuple(candidates or ()),
     )
-
-
-def _convert(model: TransferModel, quantize: str, images: Split | None) -> bytes:
-    network = model.keras_model
-    spec = tf.TensorSpec((1, *model.image_input.image_size, 3), tf.float32, name="image")
-
-    @tf.function(input_signature=[spec])
-    def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probabilities": network(image, training=False)}
-
-    with tempfile.TemporaryDirectory() as folder:
-        archive = keras.export.ExportArchive()
-        archive.track(network)
-        archive.add_endpoint("serving_default", serve)
-        archive.write_out(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if quantize != "none":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if quantize == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if quantize == "int8":
-            assert images is not None
-            converter.representative_dataset = lambda: _calibration_images(model, images)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = tf.uint8
-            converter.inference_output_type = tf.uint8
-        try:
-            return converter.convert()
-        except Exception as error:
-            # The converter raises its own, undocumented exception types.
-            raise ExportError(_conversion_message(network, str(error))) from error
-
-
-def _conversion_message(network: keras.Model, text: str) -> str:
-    """Name the operators and the layers that the converter's pages of output complain of."""
-    operators = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
-    if not operators:
-        return f"TensorFlow Lite cannot convert this model: {text.splitlines()[0][:300]}"
-    known = {layer.name for layer in network.layers}
-    layers = set()
-    for location in re.findall(r'"([^"@]+)@__inference', text):
-        # Traced a second time, a layer's scope is its name with a number behind.
-        parts = {re.sub(r"_\d+$", "", part) for part in location.split("/")}
-        layers |= known & (parts | set(location.split("/")))
-    where = f" of layer {', '.join(sorted(layers))}" if layers else ""
-    return (
-        f"TensorFlow Lite has no operator for {', '.join(operators)}{where}. "
-        "Replace that layer by one of built-in operations, or serve the model with "
-        "`export_saved_model`."
-    )
-
-
-def _calibration_choice(split: Split) -> np.ndarray:
-    return np.random.default_rng(0).permutation(len(split))[:_CALIBRATION_IMAGES]
-
-
-def _calibration_images(model: TransferModel, split: Split) -> Iterator[dict[str, np.ndarray]]:
-    chosen = split.examples.take(_calibration_choice(split))
-    for pixels in image_batches(chosen, model.image_input, batch_size=1):
-        yield {"image": pixels.numpy()}
-
-
-def _calibration_record(split: Split) -> Mapping[str, Any]:
-    chosen = split.examples.take(_calibration_choice(split))
-    digest = hashlib.sha256("\n".join(chosen.fingerprints).encode()).hexdigest()
-    return {"split": split.name, "num_examples": len(chosen), "sha256_of_fingerprints": digest}
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -59,12 +59,14 @@ class TfliteContents:
         outputs: in the file's order.
         operators: in the order they run.
         tensors: all of them, weights included.
+        output_names: the name of each output in the file's signature; empty strings without one.
     """
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     operators: tuple[Operator, ...]
     tensors: tuple[Tensor, ...]
+    output_names: tuple[str, ...] = ()
 
     @property
     def float_operators(self) -> tuple[Operator, ...]:
@@ -97,6 +99,7 @@ def inspect_tflite(content: bytes) -> TfliteContents:
         model = schema.Model.GetRootAsModel(content, 0)
         graph = model.Subgraphs(0)
         tensors = tuple(_tensor(graph.Tensors(i)) for i in range(graph.TensorsLength()))
+        names = _signature_outputs(model)
         return TfliteContents(
             inputs=tuple(tensors[graph.Inputs(i)] for i in range(graph.InputsLength())),
             outputs=tuple(tensors[graph.Outputs(i)] for i in range(graph.OutputsLength())),
@@ -105,6 +108,9 @@ def inspect_tflite(content: bytes) -> TfliteContents:
                 for i in range(graph.OperatorsLength())
             ),
             tensors=tensors,
+            output_names=tuple(
+                names.get(graph.Outputs(i), "") for i in range(graph.OutputsLength())
+            ),
         )
     except Exception as error:
         # A damaged flatbuffer makes the reader fail anywhere, with struct.error or others.
@@ -132,6 +138,15 @@ def prove_integer(contents: TfliteContents) -> None:
             f"compute in floating point: {named}{more}. Use `quantize='dynamic'` or 'float16', or "
             "a backbone that `tftune backbones` marks as fit for int8."
         )
+
+
+def _signature_outputs(model) -> dict[int, str]:
+    """Return the names of the outputs by the place of their tensor."""
+    if not model.SignatureDefsLength():
+        return {}
+    signature = model.SignatureDefs(0)
+    outputs = [signature.Outputs(i) for i in range(signature.OutputsLength())]
+    return {output.TensorIndex(): output.Name().decode() for output in outputs}
 
 
 def _tensor(tensor) -> Tensor:

@@ -29,6 +29,7 @@ REGEX_TOKENIZER = 6
 AXIS_LABELS = 2
 AXIS_SCORE_CALIBRATION = 4
 _RGB = 1
+_INVERSE_LOGISTIC = 2  # a score calibration's transformation before the sigmoid
 
 
 @dataclass(frozen=True)
@@ -74,15 +75,32 @@ class Metadata:
     deflated: tuple[str, ...] = ()
 
 
-def describe_image_classifier(
-    name: str, description: str, class_names: Sequence[str], normalised: bool
+@dataclass(frozen=True)
+class OutputNotes:
+    """What to write of one output.
+
+    Attributes:
+        name: its name; MediaPipe gives it out as the head's name.
+        description: a sentence for people.
+        labels: the name of the packed file with a class, or quantity, a line.
+        calibration: the name of the packed score calibration file; empty without one.
+    """
+
+    name: str
+    description: str
+    labels: str
+    calibration: str = ""
+
+
+def describe_image_model(
+    name: str, description: str, outputs: Sequence[OutputNotes], normalised: bool
 ) -> bytes:
-    """Write the metadata of a model from one image to one score a class.
+    """Write the metadata of a model from one image to scores, or values, of one or more heads.
 
     Args:
         name: the model's name.
         description: a sentence for people.
-        class_names: one a score; only whether there are any is recorded here.
+        outputs: one an output tensor, in the order of the file.
         normalised: whether the input is float32, for which MediaPipe demands a normalisation. The
             model takes raw pixels, so it is the identity.
 
@@ -96,16 +114,25 @@ def describe_image_classifier(
     }
     if normalised:
         image[4] = [{0: Byte(NORMALIZATION), 1: {0: [0.0], 1: [1.0]}}]
-    labels: Slots = {0: LABELS_FILE, 1: "One class a line.", 2: Byte(AXIS_LABELS, signed=True)}
-    score: Slots = {0: "score", 1: "The probability of each class.", 6: [labels]}
     root: Slots = {
         0: name,
         1: description,
-        3: [{2: [image], 3: [score]}],
+        3: [{2: [image], 3: [_output(notes) for notes in outputs]}],
         7: _MIN_PARSER_VERSION,
     }
-    assert class_names
     return pack(root, _IDENTIFIER)
+
+
+def _output(notes: OutputNotes) -> Slots:
+    labels: Slots = {0: notes.labels, 1: "One a line.", 2: Byte(AXIS_LABELS, signed=True)}
+    slots: dict[int, object] = {0: notes.name, 1: notes.description, 6: [labels]}
+    if notes.calibration:
+        about = "scale,slope,offset for the score of each class."
+        kind = Byte(AXIS_SCORE_CALIBRATION, signed=True)
+        slots[6] = [labels, {0: notes.calibration, 1: about, 2: kind}]
+        options: Slots = {0: Byte(_INVERSE_LOGISTIC, signed=True), 1: 0.0}
+        slots[4] = [{0: Byte(SCORE_CALIBRATION), 1: options}]
+    return slots
 
 
 def attach(model: bytes, metadata: bytes, files: Mapping[str, str]) -> bytes:

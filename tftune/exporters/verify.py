@@ -8,12 +8,12 @@ from pathlib import Path
 
 from tftune.builders.transfer_model import TransferModel
 from tftune.config.image_input import ImageInput
+from tftune.config.model_spec import HeadSpec, ModelSpec
 from tftune.data.dataset import Split
-from tftune.data.decode import WHITE
 from tftune.errors import DataError, ExportError
-from tftune.evaluation.evaluate import check_classes, predict_split
-from tftune.evaluation.metrics import classification_evaluation
-from tftune.exporters.certificate import Answers, Budget, compare, size_and_digest
+from tftune.evaluation.evaluate import check_targets, evaluate_heads, predict_split
+from tftune.exporters.certificate import Budget, compare, size_and_digest
+from tftune.exporters.description import SPEC_FILE, read_spec
 from tftune.exporters.litert import run_images
 from tftune.exporters.saved_model import run_saved_model
 from tftune.exporters.tflite_contents import inspect_tflite
@@ -36,8 +36,8 @@ def verify_export(
             highest is taken).
         split: labelled examples, read from their original files.
         model: the Keras model to compare with; without it the export is measured alone.
-        resize: how images are brought to a .tflite file's size, which the file does not record; the
-            model's own contract is used when `model` is given.
+        resize: how images are brought to the size of a .tflite file that tftune did not write; its
+            own files say it.
 
     Returns:
         Its metrics, whether it is still the certified one, and the comparison.
@@ -47,24 +47,27 @@ def verify_export(
         DataError: if the split's classes are not the export's.
     """
     export = _find(Path(path))
-    background = model.image_input.background if model else WHITE
-    if export.is_dir():
-        class_names = _lines(export / "assets.extra" / LABELS_FILE)
-        _check_names(split, class_names)
-        answers = run_saved_model(export, split, background)
+    spec = model.spec if model is not None else _read_spec(export)
+    if spec is not None:
+        heads, contract = spec.heads, spec.image_input
+        check_targets(heads, split)
     else:
-        contract, class_names = _phone_contract(export, resize)
+        contract, class_names = _foreign_contract(export, resize)
         _check_names(split, class_names)
-        answers = run_images(export, split, model.image_input if model else contract)
+        heads = tuple(HeadSpec(t.name, t.task, t.class_names, "", "") for t in split.targets)
+    if export.is_dir():
+        answers = run_saved_model(export, split, heads, contract.background)
+    else:
+        answers = run_images(export, split, contract, heads)
     certificate = None
     if model is not None:
-        check_classes(model, split)
         expected = predict_split(model, split)
-        certificate = compare(expected, answers, split, export, _budget(export))
+        certificate = compare(heads, expected, answers, split, export, _budget(export))
+    outputs = answers.outputs if len(heads) > 1 else answers.outputs[heads[0].name]
     return Verification(
         path=str(export),
         runtime=answers.runtime,
-        evaluation=_evaluation(answers, split),
+        evaluation=evaluate_heads(heads, split, outputs),
         intact=_intact(export),
         certificate=certificate,
     )
@@ -83,19 +86,29 @@ def _find(path: Path) -> Path:
     )
 
 
-def _phone_contract(file: Path, resize: str) -> tuple[ImageInput, list[str]]:
-    content = file.read_bytes()
-    contents = inspect_tflite(content)
-    shape = contents.inputs[0].shape
+def _read_spec(export: Path) -> ModelSpec | None:
+    """Read what tftune wrote about the model into the export."""
+    if export.is_dir():
+        file = export / "assets.extra" / SPEC_FILE
+        return read_spec(file.read_bytes()) if file.is_file() else None
+    inspect_tflite(export.read_bytes())  # names what is wrong with a damaged file
+    metadata = read_metadata(export.read_bytes())
+    return read_spec(metadata.files.get(SPEC_FILE, b"")) if metadata else None
+
+
+def _foreign_contract(export: Path, resize: str) -> tuple[ImageInput, list[str]]:
+    """Tell from an export of another tool what can be told."""
+    if export.is_dir():
+        labels = export / "assets.extra" / LABELS_FILE
+        known = labels.read_text(encoding="utf-8").splitlines() if labels.is_file() else []
+        return ImageInput((1, 1)), known  # a SavedModel resizes by itself
+    content = export.read_bytes()
+    shape = inspect_tflite(content).inputs[0].shape
     if len(shape) != 4:
-        raise ExportError(f"{str(file)!r} takes no image; its input has shape {shape}.")
+        raise ExportError(f"{str(export)!r} takes no image; its input has shape {shape}.")
     metadata = read_metadata(content)
-    labels = metadata.files.get(LABELS_FILE, b"").decode() if metadata else ""
-    return ImageInput((shape[1], shape[2]), resize), labels.splitlines()
-
-
-def _lines(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    text = metadata.files.get(LABELS_FILE, b"").decode() if metadata else ""
+    return ImageInput((shape[1], shape[2]), resize), text.splitlines()
 
 
 def _check_names(split: Split, class_names: list[str]) -> None:
@@ -125,9 +138,3 @@ def _intact(export: Path) -> bool | None:
 
 def _certificate_of(export: Path) -> Path:
     return export.with_name(export.name + ".certificate.json")
-
-
-def _evaluation(answers: Answers, split: Split):
-    return classification_evaluation(
-        answers.probabilities, split.labels, split.class_names, split=split.name
-    )

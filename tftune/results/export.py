@@ -11,23 +11,47 @@ from tftune.results.evaluation import Interval
 
 
 @dataclass(frozen=True)
+class HeadParity:
+    """What was compared between an export and the Keras model for one head.
+
+    Attributes:
+        head: the head's name.
+        task: its task.
+        max_difference: the largest difference of any probability; for regression of any value, in
+            the training targets' standard deviations.
+        mean_difference: the mean absolute difference, in the same unit.
+        agreement: share of equal answers: of most probable classes (multiclass), or of yes-or-no
+            decisions at 0.5 (multilabel); None for regression.
+        metric: what sums the head up: "accuracy", "macro_f1" or "rmse".
+        before: the Keras model's main metrics on these examples, with their intervals.
+        after: the export's.
+        drop: how much worse the export is by `metric`, negative if it is better; for regression in
+            the training targets' standard deviations.
+    """
+
+    head: str
+    task: str
+    max_difference: float
+    mean_difference: float
+    agreement: float | None
+    metric: str
+    before: Mapping[str, Interval]
+    after: Mapping[str, Interval]
+    drop: float
+
+
+@dataclass(frozen=True)
 class Certificate(Displayed):
     """What was compared between an export and the Keras model, on the same held-out examples.
 
     Attributes:
         runtime: what ran the export, with its version.
         num_examples: how many examples both were given, from their original files.
-        max_difference: the largest difference of any probability.
-        mean_difference: the mean absolute difference of probabilities.
-        label_agreement: share of examples with the same most probable class.
+        heads: the comparison of each head.
         repeat_difference: the largest difference between two runs of the export itself.
-        accuracy_before: the Keras model's accuracy on these examples, with its interval.
-        accuracy_after: the export's.
-        macro_f1_before: the Keras model's macro F1.
-        macro_f1_after: the export's.
         tolerance: the largest `max_difference` allowed; None where arithmetic is 8-bit and only the
-            accuracy is bounded.
-        max_drop: the largest loss of accuracy allowed, in [0, 1].
+            loss of accuracy is bounded.
+        max_drop: the largest `drop` allowed any head.
         problems: why the export is not within its budget; empty if it is.
         overridden: whether it was written in spite of these problems.
         latency_ms: median milliseconds an example in the runtime, on the machine of the check.
@@ -35,18 +59,13 @@ class Certificate(Displayed):
         sha256: a digest of the export's files.
         calibration: for int8, how many images set the ranges, from which split, and their digest.
         versions: of the packages that took part.
+        notes: what else the reader should know, such as what was kept in floating point.
     """
 
     runtime: str
     num_examples: int
-    max_difference: float
-    mean_difference: float
-    label_agreement: float
+    heads: tuple[HeadParity, ...]
     repeat_difference: float
-    accuracy_before: Interval
-    accuracy_after: Interval
-    macro_f1_before: Interval
-    macro_f1_after: Interval
     tolerance: float | None
     max_drop: float
     problems: tuple[str, ...]
@@ -56,6 +75,7 @@ class Certificate(Displayed):
     sha256: str
     calibration: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -63,13 +83,19 @@ class Certificate(Displayed):
         return not self.problems
 
     @property
-    def accuracy_drop(self) -> float:
-        """How much accuracy the export lost; negative if it gained."""
-        return self.accuracy_before.value - self.accuracy_after.value
+    def max_difference(self) -> float:
+        """The largest difference of any head's answers."""
+        return max(head.max_difference for head in self.heads)
+
+    @property
+    def drop(self) -> float:
+        """How much the head that lost most has lost; negative if all gained."""
+        return max(head.drop for head in self.heads)
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary."""
-        return {**asdict(self), "passed": self.passed, "accuracy_drop": self.accuracy_drop}
+        overall = {"passed": self.passed, "max_difference": self.max_difference, "drop": self.drop}
+        return {**asdict(self), **overall}
 
     def sections(self) -> list[str | Table]:
         """Show what was compared."""
@@ -78,18 +104,24 @@ class Certificate(Displayed):
             ("verdict", "passed" if self.passed else "; ".join(self.problems)),
             ("runtime", self.runtime),
             ("examples", str(self.num_examples)),
-            ("largest difference", f"{self.max_difference:.1e}{allowed}"),
-            ("mean difference", f"{self.mean_difference:.1e}"),
             ("between two runs", f"{self.repeat_difference:.1e}"),
-            ("same answer", f"{self.label_agreement:.1%}"),
-            ("accuracy before", str(self.accuracy_before)),
-            ("accuracy after", str(self.accuracy_after)),
-            ("macro F1", f"{self.macro_f1_before.value:.3f} to {self.macro_f1_after.value:.3f}"),
             ("latency", f"{self.latency_ms:.1f} ms an example here"),
         ]
         if self.overridden:
             rows.insert(1, ("overridden", "written in spite of this, as asked"))
-        return [Table(("parity certificate", ""), rows)]
+        for head in self.heads:
+            prefix = f"{head.head}: " if len(self.heads) > 1 else ""
+            found = [
+                ("largest difference", f"{head.max_difference:.1e}{allowed}"),
+                ("mean difference", f"{head.mean_difference:.1e}"),
+            ]
+            if head.agreement is not None:
+                found.append(("same answer", f"{head.agreement:.1%}"))
+            metric = head.metric.replace("_", " ")
+            found.append((f"{metric} before", str(head.before[head.metric])))
+            found.append((f"{metric} after", str(head.after[head.metric])))
+            rows.extend((prefix + name, text) for name, text in found)
+        return [Table(("parity certificate", ""), rows), *self.notes]
 
 
 @dataclass(frozen=True)
@@ -103,7 +135,7 @@ class Export(Displayed):
         certificate: the comparison with the Keras model; None when no `verify` data was given.
         quantize: for TFLite, the form that was written.
         candidates: for `quantize="auto"`, a row a form that was tried: form, size in bytes,
-            accuracy, drop and what became of it.
+            the first head's score (accuracy, macro F1 or RMSE), drop and what became of it.
         notes: what the reader should know.
     """
 
@@ -115,6 +147,12 @@ class Export(Displayed):
     candidates: Sequence[Mapping[str, Any]] = ()
     notes: Sequence[str] = ()
 
+    @property
+    def _score(self) -> str:
+        if self.certificate is None:
+            return "score"
+        return self.certificate.heads[0].metric.replace("_", " ")
+
     def sections(self) -> list[str | Table]:
         """Show what was written and how it was proved."""
         shown: list[str | Table] = [f"{self.path} ({self.size_bytes / 1e6:.1f} MB)"]
@@ -125,13 +163,13 @@ class Export(Displayed):
                 (
                     row["quantize"],
                     f"{row['size_bytes'] / 1e6:.1f} MB" if row["size_bytes"] else "",
-                    "" if row["accuracy"] is None else f"{row['accuracy']:.3f}",
+                    "" if row["score"] is None else f"{row['score']:.3f}",
                     "" if row["drop"] is None else f"{row['drop']:+.3f}",
                     row["outcome"],
                 )
                 for row in self.candidates
             ]
-            shown.append(Table(("form", "size", "accuracy", "drop", "outcome"), rows))
+            shown.append(Table(("form", "size", self._score, "drop", "outcome"), rows))
         if self.certificate is None:
             return [*shown, "Not verified: give `verify=` held-out data to get a certificate."]
         return [*shown, *self.certificate.sections()]

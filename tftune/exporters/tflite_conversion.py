@@ -1,0 +1,131 @@
+"""Converting a network to TensorFlow Lite's own forms."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tftune.builders.transfer_model import TransferModel
+from tftune.data.dataset import Split
+from tftune.data.pipeline import image_batches
+from tftune.errors import ExportError
+from tftune.exporters.half_weights import halve_weights
+from tftune.exporters.head_answers import answer_keys
+
+_CALIBRATION_IMAGES = 200
+
+
+class Converter:
+    """Converts one model; what several forms start from is computed once.
+
+    Args:
+        model: what to convert.
+        images: real images that set the ranges of 8-bit activations.
+    """
+
+    def __init__(self, model: TransferModel, images: Split | None) -> None:
+        self._model = model
+        self._images = images
+        self._float32: bytes | None = None
+
+    def convert(self, form: str) -> bytes:
+        """Return the content of a .tflite file without metadata.
+
+        Args:
+            form: "none", "float16", "dynamic" or "int8".
+
+        Raises:
+            ExportError: naming the operators and layers that cannot be converted.
+        """
+        if form == "none":
+            return self.float32()
+        if form == "float16":
+            return halve_weights(self.float32())
+        return self._converted(form)
+
+    def float32(self) -> bytes:
+        """Return the float32 form, from which others are made."""
+        if self._float32 is None:
+            self._float32 = self._converted("none")
+        return self._float32
+
+    def calibration(self) -> Iterator[np.ndarray]:
+        """Read the images that set the ranges, each of shape (1, height, width, 3)."""
+        assert self._images is not None
+        chosen = self._images.examples.take(_calibration_choice(self._images))
+        for pixels in image_batches(chosen, self._model.image_input, batch_size=1):
+            yield pixels.numpy()
+
+    def calibration_record(self) -> Mapping[str, Any]:
+        """Say which images set the ranges."""
+        assert self._images is not None
+        chosen = self._images.examples.take(_calibration_choice(self._images))
+        digest = hashlib.sha256("\n".join(chosen.fingerprints).encode()).hexdigest()
+        return {
+            "split": self._images.name,
+            "num_examples": len(chosen),
+            "sha256_of_fingerprints": digest,
+        }
+
+    def _converted(self, form: str) -> bytes:
+        network = self._model.keras_model
+        keys = answer_keys(self._model.heads)
+        spec = tf.TensorSpec((1, *self._model.image_input.image_size, 3), tf.float32, name="image")
+
+        @tf.function(input_signature=[spec])
+        def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
+            outputs = network(image, training=False)
+            if len(keys) == 1:
+                return dict.fromkeys(keys.values(), outputs)
+            return {keys[name]: rows for name, rows in outputs.items()}
+
+        with tempfile.TemporaryDirectory() as folder:
+            archive = keras.export.ExportArchive()
+            archive.track(network)
+            archive.add_endpoint("serving_default", serve)
+            archive.write_out(folder, verbose=False)
+            converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+            if form != "none":
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            if form == "int8":
+                converter.representative_dataset = lambda: (
+                    {"image": image} for image in self.calibration()
+                )
+                converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+                converter.inference_input_type = tf.uint8
+                converter.inference_output_type = tf.uint8
+            try:
+                return converter.convert()
+            except Exception as error:
+                # The converter raises its own, undocumented exception types.
+                raise ExportError(_conversion_message(network, str(error))) from error
+
+
+def _conversion_message(network: keras.Model, text: str) -> str:
+    """Name the operators and the layers that the converter's pages of output complain of."""
+    operators = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
+    if not operators:
+        return f"TensorFlow Lite cannot convert this model: {text.splitlines()[0][:300]}"
+    known = {layer.name for layer in network.layers}
+    layers = set()
+    for location in re.findall(r'"([^"@]+)@__inference', text):
+        # Traced a second time, a layer's scope is its name with a number behind.
+        parts = {re.sub(r"_\d+$", "", part) for part in location.split("/")}
+        layers |= known & (parts | set(location.split("/")))
+    where = f" of layer {', '.join(sorted(layers))}" if layers else ""
+    return (
+        f"TensorFlow Lite has no operator for {', '.join(operators)}{where}. "
+        "Replace that layer by one of built-in operations, or serve the model with "
+        "`export_saved_model`."
+    )
+
+
+def _calibration_choice(split: Split) -> np.ndarray:
+    return np.random.default_rng(0).permutation(len(split))[:_CALIBRATION_IMAGES]
