@@ -34,14 +34,21 @@ _HOMES = {
     "export_saved_model": "tftune.exporters.saved_model",
     "export_tflite": "tftune.exporters.tflite",
     "find_learning_rate": "tftune.training.learning_rate",
+    "fit_unknown": "tftune.evaluation.unknown",
     "fine_tune": "tftune.training.fine_tune",
+    "grad_cam": "tftune.evaluation.grad_cam",
     "load": "tftune.builders.transfer_model",
     "load_image_arrays": "tftune.data.image_arrays",
     "load_image_folder": "tftune.data.image_folder",
     "load_image_table": "tftune.data.image_table",
     "load_tf_dataset": "tftune.data.tf_dataset",
     "load_tfds": "tftune.data.tfds",
+    "measure_robustness": "tftune.evaluation.robustness",
+    "measure_slices": "tftune.evaluation.robustness",
     "plan": "tftune.training.plan",
+    "plot_confused_pairs": "tftune.evaluation.mistakes",
+    "plot_mistakes": "tftune.evaluation.mistakes",
+    "plot_neighbours": "tftune.evaluation.mistakes",
     "plot_augmentations": "tftune.data.plot_augmentations",
     "rank_backbones": "tftune.training.probe_studies",
     "verify_export": "tftune.exporters.verify",
@@ -71,6 +78,10 @@ if TYPE_CHECKING:
     from tftune.evaluation.calibration import calibrate
     from tftune.evaluation.compare import compare
     from tftune.evaluation.evaluate import evaluate
+    from tftune.evaluation.grad_cam import grad_cam
+    from tftune.evaluation.mistakes import plot_confused_pairs, plot_mistakes, plot_neighbours
+    from tftune.evaluation.robustness import measure_robustness, measure_slices
+    from tftune.evaluation.unknown import fit_unknown
     from tftune.exporters.doctor import diagnose
     from tftune.exporters.runtime_benchmark import benchmark_tflite
     from tftune.exporters.saved_model import export_saved_model

@@ -27,8 +27,10 @@ from tftune.data.decode import read_image
 from tftune.data.resize import resize_images
 from tftune.display import Displayed, Table
 from tftune.errors import ConfigError, ModelFileError, OutputExistsError, ShapeError
+from tftune.results.unknown import UNKNOWN, KnownFeatures
 
 _SPEC_MEMBER = "tftune.json"
+_KNOWN_MEMBER = "known.npz"
 
 
 class TransferModel(Displayed):
@@ -42,11 +44,13 @@ class TransferModel(Displayed):
             probabilities (for regression, values), shape (batch, num_classes); for several heads
             to a dictionary of them by head name. A plain `keras.Model`.
         spec: everything else that is saved with it.
+        known: what tells images unlike all training images, once `tftune.fit_unknown` set it.
     """
 
     def __init__(self, keras_model: keras.Model, spec: ModelSpec) -> None:
         self.keras_model = keras_model
         self.spec = spec
+        self.known: KnownFeatures | None = None
         self._cuts: dict[str, tuple[Trunk, keras.Model]] = {}
 
     @property
@@ -221,12 +225,13 @@ class TransferModel(Displayed):
         """
         return outputs_from_logits(self.heads, logits, self.temperatures)
 
-    def predict(self, images: Any) -> dict[str, Any] | list[dict[str, Any]]:
+    def predict(self, images: Any, unknown: bool = False) -> dict[str, Any] | list[dict[str, Any]]:
         """Answer for one image, or several.
 
         Args:
             images: a path, or an array of RGB pixels in [0, 255] with shape (height, width, 3);
                 or a list of these, or one array of shape (num_images, height, width, 3).
+            unknown: answer `{"unknown": 1.0}` to images unlike all training images.
 
         Returns:
             Class names with probabilities, most probable first; for multilabel each class's own
@@ -236,14 +241,20 @@ class TransferModel(Displayed):
         Raises:
             DataError: if a file cannot be read as an image.
             ShapeError: if an array is not an RGB image.
+            ConfigError: if `unknown` is asked for before `tftune.fit_unknown`.
         """
+        if unknown and self.known is None:
+            raise ConfigError(
+                "`unknown` needs a model that knows its training images. "
+                "Call `tftune.fit_unknown(model, data)` first."
+            )
         single = isinstance(images, (str, os.PathLike)) or (
             not isinstance(images, (list, tuple)) and np.ndim(images) == 3
         )
         batch = [images] if single else list(images)
         if not batch:
             return []
-        pixels = np.stack([self._prepare(image) for image in batch])
+        pixels = np.stack([self.prepare(image) for image in batch])
         outputs = self.predict_probabilities(pixels)
         if len(self.heads) == 1:
             answers: list[dict[str, Any]] = [_answer(self.heads[0], row) for row in outputs]
@@ -251,6 +262,12 @@ class TransferModel(Displayed):
             answers = [
                 {head.name: _answer(head, outputs[head.name][index]) for head in self.heads}
                 for index in range(len(batch))
+            ]
+        if unknown and self.known is not None:
+            strange = self.known.unknown(self._pooled(pixels))
+            answers = [
+                {UNKNOWN: 1.0} if odd else answer
+                for odd, answer in zip(strange, answers, strict=True)
             ]
         return answers[0] if single else answers
 
@@ -286,6 +303,8 @@ class TransferModel(Displayed):
             self.keras_model.save(temporary)
             with zipfile.ZipFile(temporary, "a") as archive:
                 archive.writestr(_SPEC_MEMBER, json.dumps(self.spec.to_json(), ensure_ascii=False))
+                if self.known is not None:
+                    archive.writestr(_KNOWN_MEMBER, self.known.to_bytes())
 
     def sections(self) -> list[str | Table]:
         """Show the stages, what is frozen, and what each costs."""
@@ -307,10 +326,28 @@ class TransferModel(Displayed):
         """Print the stages, what is frozen, and what each costs."""
         print(self)
 
-    def _prepare(self, image: Any) -> np.ndarray:
+    def _pooled(self, pixels: np.ndarray, batch_size: int = 32) -> np.ndarray:
+        trunk, _ = self.cut(self.spec.pooled_layer)
+        starts = range(0, len(pixels), batch_size)
+        parts = [trunk.forward(tf.constant(pixels[i : i + batch_size])) for i in starts]
+        return np.concatenate(parts)
+
+    def prepare(self, image: str | os.PathLike[str] | np.ndarray) -> np.ndarray:
+        """Read and resize an image as the network wants it.
+
+        Args:
+            image: a path, or RGB pixels in [0, 255], shape (height, width, 3).
+
+        Returns:
+            float32, shape (*image_input.image_size, 3), RGB in [0, 255].
+
+        Raises:
+            DataError: if a file cannot be read as an image.
+            ShapeError: if an array is not an RGB image.
+        """
         is_path = isinstance(image, (str, os.PathLike))
         background = self.image_input.background
-        pixels = read_image(image, background) if is_path else np.asarray(image)
+        pixels = read_image(str(image), background) if is_path else np.asarray(image)
         if pixels.ndim != 3 or pixels.shape[-1] != 3:
             raise ShapeError(
                 "An image must have shape (height, width, 3), RGB in [0, 255]. "
@@ -357,13 +394,18 @@ def load(path: str | os.PathLike[str]) -> TransferModel:
     try:
         with zipfile.ZipFile(file) as archive:
             spec = ModelSpec.from_json(json.loads(archive.read(_SPEC_MEMBER)))
+            known = None
+            if _KNOWN_MEMBER in archive.namelist():
+                known = KnownFeatures.from_bytes(archive.read(_KNOWN_MEMBER))
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
         raise ModelFileError(
             f"{str(file)!r} is not a model that tftune saved. "
             "Give a .keras file written by `model.save` or a run directory."
         ) from error
     with bundled_saved_models(file):
-        return TransferModel(keras.models.load_model(file, compile=False), spec)
+        model = TransferModel(keras.models.load_model(file, compile=False), spec)
+    model.known = known
+    return model
 
 
 def _answer(head: HeadSpec, row: np.ndarray) -> dict[str, float]:

@@ -11,6 +11,7 @@ import typer
 from tftune.cli import console
 from tftune.cli.arguments import Json, Model
 from tftune.display import Table, as_text
+from tftune.results.unknown import UNKNOWN
 
 if TYPE_CHECKING:
     from tftune.builders.transfer_model import TransferModel
@@ -27,7 +28,8 @@ def command(
     import tftune
 
     loaded = tftune.load(model)
-    answers = loaded.predict(list(images))
+    # A model that was taught what is unknown says so.
+    answers = loaded.predict(list(images), unknown=loaded.known is not None)
     assert isinstance(answers, list)
     if as_json:
         pairs = zip(images, answers, strict=True)
@@ -35,7 +37,8 @@ def command(
         return
     rows = []
     for image, answer in zip(images, answers, strict=True):
-        by_head = {loaded.heads[0].name: answer} if len(loaded.heads) == 1 else answer
+        one_for_all = len(loaded.heads) == 1 or UNKNOWN in answer
+        by_head = {head.name: answer for head in loaded.heads} if one_for_all else answer
         for head in loaded.heads:
             # A regression's values are all wanted, whichever are largest.
             shown = None if head.task == "regression" else top

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -42,6 +42,7 @@ def assemble(
     ready: Sequence[str] | None = None,
     notes: Sequence[str] = (),
     skipped: Sequence[str] = (),
+    columns: Mapping[str, Sequence[object]] | None = None,
 ) -> Dataset:
     """Divide examples and say what is odd about the result.
 
@@ -56,6 +57,7 @@ def assemble(
         ready: the name of the split of each example, where that is decided already.
         notes: what the reader should know.
         skipped: one sentence for every file left out.
+        columns: what else is known about each example, by name.
 
     Raises:
         DataError: if no example is left to train on.
@@ -84,6 +86,7 @@ def assemble(
             name,
             examples.take(divided[name]),
             tuple(target.take(divided[name]) for target in targets),
+            {n: tuple(c[i] for i in divided[name]) for n, c in (columns or {}).items()},
         )
         for name in SPLIT_NAMES
     }

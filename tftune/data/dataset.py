@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,11 +24,14 @@ class Split(Displayed):
         name: "train", "validation" or "test".
         examples: where the inputs come from.
         targets: what is to be predicted; most data has one.
+        columns: what else is known about each example, such as the camera, by name; each one entry
+            an example.
     """
 
     name: str
     examples: Examples
     targets: tuple[Target, ...]
+    columns: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "targets", tuple(self.targets))
@@ -88,11 +91,12 @@ class Split(Displayed):
         """Return a split of the chosen examples, in the order given."""
         chosen = np.asarray(indices, dtype=int)
         targets = tuple(target.take(chosen) for target in self.targets)
-        return Split(self.name, self.examples.take(chosen), targets)
+        columns = {n: tuple(column[i] for i in chosen) for n, column in self.columns.items()}
+        return Split(self.name, self.examples.take(chosen), targets, columns)
 
     def renamed(self, name: str) -> Split:
         """Return the same examples under another split's name."""
-        return Split(name, self.examples, self.targets)
+        return Split(name, self.examples, self.targets, self.columns)
 
     @property
     def fingerprint(self) -> str:

@@ -66,7 +66,8 @@ def load_image_table(
             lists them in the Dataset's `skipped`.
 
     Returns:
-        A Dataset; no pixels are kept in memory.
+        A Dataset; no pixels are kept in memory. Columns beside image, label and split are kept in
+        each split's `columns`.
 
     Raises:
         DataError: if the table cannot be read, lacks a column, or has rows that cannot be used.
@@ -118,6 +119,11 @@ def load_image_table(
         ready=None if split is None else check_split_names(list(kept[split]), repr(file.name)),
         notes=notes,
         skipped=skipped,
+        columns={
+            name: tuple(kept[name])
+            for name in dict.fromkeys(kept.columns)
+            if name not in (image, split, *labels) and list(kept.columns).count(name) == 1
+        },
     )
 
 

@@ -10,6 +10,7 @@ from tftune.errors import DataError
 from tftune.evaluation.bootstrap import intervals_of
 from tftune.evaluation.metrics import brier_scores, cross_entropies
 from tftune.evaluation.paired import SURE, excludes_zero, mcnemar, mean_intervals
+from tftune.evaluation.scores import headline_scores
 from tftune.results.comparison import Comparison
 from tftune.results.evaluation import Evaluation
 from tftune.results.predictions import Predictions
@@ -137,13 +138,10 @@ def _points(predictions: Predictions, task: str) -> dict[str, np.ndarray]:
             "loss": cross_entropies(outputs, labels),
             "brier": brier_scores(outputs, labels),
         }
-    if task == "multilabel":
-        known = np.isfinite(labels) & (labels >= 0)
-        right = np.where(known, (outputs > 0.5) == (labels > 0.5), np.nan)
-        brier = np.where(known, np.square(outputs - labels), np.nan)
-        return {"label_accuracy": np.nanmean(right, axis=1), "brier": np.nanmean(brier, axis=1)}
-    errors = np.abs(outputs.astype(np.float64) - labels)
-    return {"mae": np.nanmean(errors, axis=1), "_squares": np.nanmean(np.square(errors), axis=1)}
+    name, scores = headline_scores(outputs, labels, task)
+    squares = np.square(outputs.astype(np.float64) - labels)
+    second = "brier" if task == "multilabel" else "_squares"
+    return {name: scores, second: np.nanmean(squares, axis=1)}
 
 
 def _add_rmse(points: list, scores: dict, differences: dict, seed: int) -> None:

@@ -100,6 +100,7 @@ def fine_tune(
         folder = begin_run(output, overwrite, plan, _digests(model, data))
     state = RunState(model, plan, Checkpoints(checkpoint_folder(folder) if folder else None))
     pretrained = _pretrained(model, plan)
+    model.known = None  # its features are about to change
     keras.utils.set_random_seed(plan.seed)
     with Progress(verbose) as progress, scalar_log(folder) as log:
         if verbose:
