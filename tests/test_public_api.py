@@ -39,6 +39,7 @@ PUBLIC_NAMES = [
     "load_image_table",
     "load_tf_dataset",
     "load_tfds",
+    "measure_cost",
     "measure_robustness",
     "measure_slices",
     "plan",
@@ -49,6 +50,8 @@ PUBLIC_NAMES = [
     "plot_neighbours",
     "rank_backbones",
     "verify_export",
+    "write_model_card",
+    "write_report",
 ]
 
 

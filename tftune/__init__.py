@@ -43,6 +43,7 @@ _HOMES = {
     "load_image_table": "tftune.data.image_table",
     "load_tf_dataset": "tftune.data.tf_dataset",
     "load_tfds": "tftune.data.tfds",
+    "measure_cost": "tftune.evaluation.cost",
     "measure_robustness": "tftune.evaluation.robustness",
     "measure_slices": "tftune.evaluation.robustness",
     "plan": "tftune.training.plan",
@@ -51,6 +52,8 @@ _HOMES = {
     "plot_neighbours": "tftune.evaluation.mistakes",
     "plot_augmentations": "tftune.data.plot_augmentations",
     "rank_backbones": "tftune.training.probe_studies",
+    "write_model_card": "tftune.reports.model_card",
+    "write_report": "tftune.reports.run_report",
     "verify_export": "tftune.exporters.verify",
 }
 
@@ -77,6 +80,7 @@ if TYPE_CHECKING:
     from tftune.evaluation.audit import audit
     from tftune.evaluation.calibration import calibrate
     from tftune.evaluation.compare import compare
+    from tftune.evaluation.cost import measure_cost
     from tftune.evaluation.evaluate import evaluate
     from tftune.evaluation.grad_cam import grad_cam
     from tftune.evaluation.mistakes import plot_confused_pairs, plot_mistakes, plot_neighbours
@@ -88,6 +92,8 @@ if TYPE_CHECKING:
     from tftune.exporters.tflite import export_tflite
     from tftune.exporters.verify import verify_export
     from tftune.reports.compare_runs import compare_runs
+    from tftune.reports.model_card import write_model_card
+    from tftune.reports.run_report import write_report
     from tftune.results.audit import AuditReport
     from tftune.results.evaluation import Evaluation
     from tftune.results.export import Export

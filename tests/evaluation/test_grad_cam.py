@@ -26,7 +26,9 @@ def colour_model():
     data = tftune.load_image_arrays(
         images, np.arange(8) % 2, ["blue", "red"], validation_share=0, test_share=0
     )
-    model = tftune.build_image_classifier(backbone, data, image_size=(_SIDE, _SIDE))
+    model = tftune.build_image_classifier(
+        backbone, data, image_size=(_SIDE, _SIDE), preprocessing="inside"
+    )
     kernel = np.array([[-1.0, 1.0], [0.0, 0.0], [1.0, -1.0]]) * 0.1
     model.keras_model.get_layer("logits").set_weights([kernel, np.zeros(2)])
     return model

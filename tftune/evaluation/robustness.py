@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from scipy.stats import ttest_ind
+from scipy.stats import ttest_ind_from_stats
 
 from tftune.builders.transfer_model import TransferModel
 from tftune.data.dataset import Split
@@ -196,9 +196,12 @@ def _outputs(model: TransferModel, logits: np.ndarray) -> np.ndarray:
 
 
 def _welch(inside: np.ndarray, outside: np.ndarray) -> float:
-    if len(outside) < 2 or (np.ptp(inside) == 0 and np.ptp(outside) == 0):
-        return 1.0 if len(outside) < 2 or inside[0] == outside[0] else 0.0
-    return float(ttest_ind(inside, outside, equal_var=False).pvalue)
+    if min(len(inside), len(outside)) < 2:
+        return 1.0
+    sides = [(side.mean(), side.std(ddof=1), len(side)) for side in (inside, outside)]
+    if all(spread == 0 for _, spread, _ in sides):
+        return 1.0 if inside[0] == outside[0] else 0.0
+    return float(ttest_ind_from_stats(*sides[0], *sides[1], equal_var=False).pvalue)
 
 
 def _categories(values: Sequence[Any]) -> list[str]:

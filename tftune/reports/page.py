@@ -2,74 +2,43 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import io
+import re
+from collections.abc import Sequence
 from typing import Any
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --soft: #59636e; --line: #d1d9e0;
-  --accent: #0072b2; --accent-ink: #fff; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --paper: #0d1117; --soft: #9198a1;
-  --line: #30363d; --accent: #56b4e9; --accent-ink: #0d1117; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 60rem; padding: 1.5rem 1rem 4rem; color: var(--ink);
-  background: var(--paper); font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.7rem; margin: 0 0 .2rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
-.lead { font-size: 1.1rem; } .soft { color: var(--soft); }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .4rem 0; }
-caption { text-align: left; color: var(--soft); padding: .2rem 0; }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: left; }
-th { white-space: nowrap; } th[aria-sort] { cursor: pointer; }
-th[aria-sort=ascending]::after { content: " \\2191"; }
-th[aria-sort=descending]::after { content: " \\2193"; }
-td.confusion { text-align: center; min-width: 2.2rem; }
-figure { margin: .6rem 0; background: #fff; padding: .5rem; border-radius: .4rem; }
-figure svg { max-width: 100%; height: auto; display: block; }
-pre { overflow-x: auto; padding: .8rem; border: 1px solid var(--line); border-radius: .4rem; }
-@media print { body { max-width: none; padding: 0; font-size: 11pt; } h2 { break-after: avoid; }
-  table, figure { break-inside: avoid; } }
-"""
-
-# Sorting is a convenience: without scripts the tables stand as they were written.
-_SCRIPT = """
-for (const table of document.querySelectorAll("table.sortable"))
-  for (const head of table.tHead.rows[0].cells) {
-    head.setAttribute("aria-sort", "none");
-    head.addEventListener("click", () => {
-      const up = head.getAttribute("aria-sort") !== "ascending";
-      for (const other of table.tHead.rows[0].cells) other.setAttribute("aria-sort", "none");
-      head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      const rows = [...table.tBodies[0].rows];
-      const key = (row) => row.cells[head.cellIndex].textContent.trim();
-      rows.sort((a, b) => key(a).localeCompare(key(b), undefined, {numeric: true}));
-      table.tBodies[0].append(...(up ? rows : rows.reverse()));
-    });
-  }
-"""
+from tftune.display import Table
+from tftune.reports.style import SCRIPT, STYLE
 
 
-def page(title: str, parts: list[str]) -> str:
+def page(title: str, parts: Sequence[str]) -> str:
     """Put sections into one self-contained HTML page.
 
     Args:
         title: shown in the window and as the heading; escaped here.
-        parts: HTML fragments, in order; already escaped.
+        parts: HTML fragments, in order; already escaped. Headings among them are listed at the top.
     """
     safe = html.escape(title)
+    body = "\n".join(parts)
+    links = "".join(
+        f'<a href="#{place}">{text}</a>'
+        for place, text in re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', body)
+    )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{safe}</title><style>{_STYLE}</style></head>\n"
-        f"<body><h1>{safe}</h1>\n"
-        + "\n".join(parts)
-        + f"\n<script>{_SCRIPT}</script></body></html>\n"
+        f"<title>{safe}</title><style>{STYLE}</style></head>\n"
+        f"<body><h1>{safe}</h1>\n<nav>{links}</nav>\n{body}\n"
+        f"<script>{SCRIPT}</script></body></html>\n"
     )
 
 
 def heading(text: str) -> str:
-    """Return a section's heading."""
-    return f"<h2>{html.escape(text)}</h2>"
+    """Return a section's heading, which the page's list of contents leads to."""
+    place = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return f'<h2 id="{place}">{html.escape(text)}</h2>'
 
 
 def paragraph(text: str, kind: str = "") -> str:
@@ -77,11 +46,25 @@ def paragraph(text: str, kind: str = "") -> str:
     return f'<p class="{kind}">{html.escape(text)}</p>' if kind else f"<p>{html.escape(text)}</p>"
 
 
-def table(columns: list[str], rows: list[list[Any]], caption: str = "") -> str:
-    """Return a table whose columns sort on a click."""
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+def escaped(text: str) -> str:
+    """Return text that is safe inside an element."""
+    return html.escape(text)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> str:
+    """Return a table whose columns sort on a click; numbers are aligned right."""
+    right = [Table(columns, rows).right_aligned(index) for index in range(len(columns))]
+    kind = [' class="number"' if number else "" for number in right]
+    head = "".join(
+        f'<th{of} scope="col">{html.escape(column)}</th>'
+        for of, column in zip(kind, columns, strict=True)
+    )
     body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
+        "<tr>"
+        + "".join(
+            f"<td{of}>{html.escape(str(cell))}</td>" for of, cell in zip(kind, row, strict=True)
+        )
+        + "</tr>"
         for row in rows
     )
     shown = f"<caption>{html.escape(caption)}</caption>" if caption else ""
@@ -91,23 +74,19 @@ def table(columns: list[str], rows: list[list[Any]], caption: str = "") -> str:
     )
 
 
-def confusion(matrix: list[list[int]], class_names: list[str]) -> str:
-    """Return a confusion matrix, each row shaded by its share of that true class."""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in class_names)
-    rows = []
-    for name, counts in zip(class_names, matrix, strict=True):
-        total = max(sum(counts), 1)
-        cells = "".join(
-            f'<td class="confusion" style="background:color-mix(in srgb, var(--accent) '
-            f'{round(85 * count / total)}%, transparent)">{count or ""}</td>'
-            for count in counts
-        )
-        rows.append(f"<tr><th>{html.escape(name)}</th>{cells}</tr>")
-    return (
-        '<div class="scroll"><table><caption>Rows are true classes, columns predicted ones; '
-        "shading is the share of the row.</caption>"
-        f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
+def shown(value: Any) -> list[str]:
+    """Return what a `Displayed` value says of itself, as fragments.
+
+    Args:
+        value: anything with `sections()`.
+    """
+    parts = []
+    for section in value.sections():
+        if isinstance(section, str):
+            parts.append(paragraph(section))
+        else:
+            parts.append(table(section.columns, section.rows, section.title))
+    return parts
 
 
 def picture(figure: Any, description: str) -> str:
@@ -117,9 +96,30 @@ def picture(figure: Any, description: str) -> str:
         figure: what to draw.
         description: read out to those who cannot see it.
     """
+    import matplotlib
+
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    # Identifiers that do not change with every page, and letters as text, which is smaller.
+    with matplotlib.rc_context({"svg.hashsalt": description, "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     drawn = buffer.getvalue()
-    svg = drawn[drawn.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", drawn[drawn.index("<svg") :], flags=re.DOTALL)
+    # Several drawings on one page must not share identifiers.
+    prefix = re.sub(r"\W+", "-", description.lower())
+    svg = re.sub(r'(id="|url\(#|href="#)', rf"\1{prefix}-", svg)
     label = html.escape(description, quote=True)
-    return f'<figure role="img" aria-label="{label}">{svg}</figure>'
+    return f'<figure class="drawing" role="img" aria-label="{label}">{svg}</figure>'
+
+
+def photograph(figure: Any, description: str) -> str:
+    """Return a matplotlib Figure that holds images as an inline picture.
+
+    Args:
+        figure: what to draw.
+        description: read out to those who cannot see it.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    source = base64.b64encode(buffer.getvalue()).decode("ascii")
+    label = html.escape(description, quote=True)
+    return f'<figure><img alt="{label}" src="data:image/png;base64,{source}"></figure>'

@@ -2,160 +2,240 @@
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from tftune.atomic import write_text
-from tftune.config.plan import Plan
 from tftune.errors import ModelFileError
+from tftune.evaluation.record import read_json
 from tftune.reports import page
+from tftune.reports.confusions import confusion_parts
+from tftune.reports.run_files import RunFiles, read_run
+from tftune.results.audit import AuditReport
+from tftune.results.evaluation import Evaluation
 from tftune.results.training_run import plot_history
 
 REPORT_FILE = "report.html"
 
 
-def write_report(run: str | os.PathLike[str], output: str | os.PathLike[str] | None = None) -> Path:
-    """Write a run's report: verdict, metrics, confusions, curves, plan, environment.
+def write_report(
+    run: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    test: Evaluation | None = None,
+    thumbnails: Mapping[int, bytes] | None = None,
+    audit: AuditReport | None = None,
+    explanations: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
+    exports: Sequence[str | os.PathLike[str]] = (),
+) -> Path:
+    """Write a run as one self-contained HTML page.
+
+    What the run directory holds is shown: verdict, data, plan, curves, validation, calibration,
+    confusions with thumbnails, time, environment. The rest is shown where it is given.
 
     Args:
         run: a run directory.
         output: the file to write; `report.html` in the run directory by default.
+        test: the model's evaluation on the test split.
+        thumbnails: of notable test examples, as `tftune.evaluation.record.thumbnails` makes them;
+            confusions are then those of the test split.
+        audit: of the data.
+        explanations: matplotlib figures of images by title, such as `plot_mistakes` and `grad_cam`
+            give them.
+        more: other values to show by title, such as a RobustnessReport, SliceReport or CostReport.
+        exports: exports, or their certificates, to show.
 
     Returns:
-        The file: one self-contained HTML page.
+        The file.
 
     Raises:
-        ModelFileError: if the run directory is incomplete.
+        ModelFileError: if the run directory is incomplete, or an export has no certificate.
     """
-    folder = Path(run)
-    plan = Plan.load(folder / "plan.json")
-    metrics = _read_json(folder / "metrics.json")
-    environment = _read_json(folder / "environment.json")
-    try:
-        history = pd.read_csv(folder / "history.csv")
-    except (OSError, pd.errors.EmptyDataError) as error:
-        raise ModelFileError(f"{str(folder)!r} has no readable history.csv: {error}.") from error
+    found = read_run(run)
+    confusions = confusion_parts(found.validation, found.thumbnails)
+    if test is not None and thumbnails is not None:
+        confusions = confusion_parts(test, thumbnails)
     parts = [
-        *_verdict_parts(metrics),
-        *_evaluation_parts(metrics),
-        *_history_parts(history),
-        *_plan_parts(plan),
-        *_environment_parts(folder, plan, metrics, environment),
+        *_verdict_parts(found, test),
+        *_evaluation_parts(found, test),
+        *confusions,
+        *_calibration_parts(test or found.validation),
+        *_explanation_parts(explanations or {}),
+        *_more_parts(more or {}),
+        *_data_parts(found, audit),
+        *_plan_parts(found),
+        *_export_parts(exports),
+        *_reproduction_parts(found),
     ]
-    target = Path(output) if output else folder / REPORT_FILE
-    write_text(target, page.page(f"Training run: {folder.resolve().name}", parts))
+    target = Path(output) if output else found.folder / REPORT_FILE
+    write_text(target, page.page(f"Training run: {found.name}", parts))
     return target
 
 
-def _verdict_parts(metrics: dict[str, Any]) -> list[str]:
-    verdict = metrics.get("verdict", "")
+def _verdict_parts(run: RunFiles, test: Evaluation | None) -> list[str]:
+    best = test or run.validation
+    score = best.intervals[best.headline]
+    headline = best.headline.replace("_", " ")
+    told = f"{headline.capitalize()} {score} on {best.num_examples} {best.split} examples; "
+    told += f"an answer that ignores the image scores {best.baseline[best.headline]:.3f}."
+    parts = [page.paragraph(told, "lead")]
+    verdict = run.metrics.get("verdict", "")
     if not isinstance(verdict, dict):
-        return [page.paragraph(str(verdict), "lead")]
+        return [*parts, page.paragraph(str(verdict))]
     rows = [
         [name, f"{score['value']:.3f}", f"{score['low']:.3f} to {score['high']:.3f}"]
         for name, score in verdict.get("scores", {}).items()
     ]
     columns = ["weights", verdict.get("metric", "score"), "95% interval"]
-    return [page.paragraph(verdict["sentence"], "lead"), page.table(columns, rows)]
+    caption = f"Verdict on {verdict.get('num_examples', '?')} validation examples"
+    return [*parts, page.paragraph(verdict["sentence"]), page.table(columns, rows, caption)]
 
 
-def _evaluation_parts(metrics: dict[str, Any]) -> list[str]:
-    phases = metrics.get("validation", {})
-    if not phases:
-        return []
-    phase, evaluation = list(phases.items())[-1]
-    parts = [page.heading(f"Validation after {phase.replace('_', ' ')}")]
-    intervals = evaluation.get("intervals", {})
-    rows = [
-        [
-            name.replace("_", " "),
-            f"{interval['value']:.3f}",
-            f"{interval['low']:.3f} to {interval['high']:.3f}",
-        ]
-        for name, interval in intervals.items()
-    ]
-    examples = f"{evaluation.get('num_examples', '?')} examples; 95% bootstrap intervals"
-    parts.append(page.table(["metric", "value", "interval"], rows, caption=examples))
-    baseline = (evaluation.get("baseline") or {}).get("accuracy")
-    if baseline is not None:
+def _evaluation_parts(run: RunFiles, test: Evaluation | None) -> list[str]:
+    parts = [page.heading("Evaluation")]
+    for evaluation in (test, run.validation):
+        if evaluation is not None:
+            parts.extend(page.shown(evaluation))
+    if test is None:
         parts.append(
             page.paragraph(
-                f"Always answering the most frequent class scores {baseline:.3f}.",
+                "The weights were chosen on the validation examples, so these figures flatter the "
+                "model a little. `tftune report RUN --data FOLDER` adds those of the test split.",
                 "soft",
             )
         )
-    per_class = evaluation.get("per_class") or {}
-    if per_class:
-        keys = list(next(iter(per_class.values())))
-        rows = [
-            [name, *(f"{row[k]:.3f}" if isinstance(row[k], float) else row[k] for k in keys)]
-            for name, row in per_class.items()
-        ]
-        parts.append(page.table(["class", *keys], rows))
-    matrix = evaluation.get("confusion")
-    if matrix:
-        parts.append(page.confusion(matrix, evaluation["class_names"]))
     return parts
 
 
-def _history_parts(history: pd.DataFrame) -> list[str]:
-    if history.empty:
+def _calibration_parts(evaluation: Evaluation) -> list[str]:
+    if evaluation.calibration is None:
         return []
-    rows = [[_shown(cell) for cell in row] for row in history.itertuples(index=False)]
-    return [
-        page.heading("Training"),
-        page.picture(plot_history(history), "Loss and validation loss over epochs, by phase"),
-        page.table([column.replace("_", " ") for column in history.columns], rows),
-    ]
+    drawings = [page.picture(evaluation.calibration.plot(), f"Reliability on {evaluation.split}")]
+    parts = [page.heading("Calibration"), page.paragraph(evaluation.calibration.sentence)]
+    if evaluation.task == "multiclass" and evaluation.predictions is not None:
+        curve = evaluation.coverage()
+        drawings.append(page.picture(curve.plot(), f"Accuracy by coverage on {evaluation.split}"))
+        parts.extend(page.shown(curve))
+    return [*parts, f'<div class="pair">{"".join(drawings)}</div>']
 
 
-def _plan_parts(plan: Plan) -> list[str]:
+def _explanation_parts(figures: Mapping[str, Any]) -> list[str]:
+    if not figures:
+        return []
+    parts = [page.heading("Explanations")]
+    for title, figure in figures.items():
+        parts.extend([page.paragraph(title), page.photograph(figure, title)])
+    return parts
+
+
+def _more_parts(values: Mapping[str, Any]) -> list[str]:
+    parts = []
+    for title, value in values.items():
+        parts.extend([page.heading(title), *page.shown(value)])
+        if hasattr(value, "plot"):
+            parts.append(page.picture(value.plot(), title))
+    return parts
+
+
+def _data_parts(run: RunFiles, audit: AuditReport | None) -> list[str]:
+    parts = [page.heading("Data")]
+    splits = run.data.get("splits", {})
+    for target in run.data.get("tasks", {}):
+        counts = {name: split["counts"].get(target, {}) for name, split in splits.items()}
+        names = list(next(iter(counts.values()), {}))
+        rows = [[name, *(count.get(name, 0) for count in counts.values())] for name in names]
+        caption = f"{run.data.get('source', '')}: examples of each {target}"
+        parts.append(page.table([target, *counts], rows, caption))
+    parts.extend(page.paragraph(note, "soft") for note in run.data.get("notes", ()))
+    if run.data.get("skipped"):
+        parts.append(page.paragraph(f"{run.data['skipped']} file(s) could not be used.", "soft"))
+    digest = run.metrics.get("data_fingerprint", "unknown")
+    parts.append(page.paragraph(f"Fingerprint of the data: {digest}", "soft"))
+    if audit is not None:
+        parts.extend(["<h3>Audit</h3>", *page.shown(audit)])
+    return parts
+
+
+def _plan_parts(run: RunFiles) -> list[str]:
+    parts = [page.heading("Plan"), *page.shown(run.plan), page.heading("Training")]
+    parts.extend(page.paragraph(note, "soft") for note in run.metrics.get("notes", ()))
+    if run.history.empty:
+        return [*parts, page.paragraph("No epoch was trained.")]
+    rows = [[_cell(cell) for cell in row] for row in run.history.itertuples(index=False)]
+    columns = [column.replace("_", " ") for column in run.history.columns]
+    drawn = page.picture(plot_history(run.history), "Loss and accuracy over epochs, by phase")
+    every = page.table(columns, rows)
+    return [*parts, drawn, f"<details><summary>Every epoch</summary>{every}</details>"]
+
+
+def _export_parts(exports: Sequence[str | os.PathLike[str]]) -> list[str]:
+    if not exports:
+        return []
     rows = []
-    for index, phase in enumerate(plan.phases):
-        trained = ", ".join((*plan.stages[index], "head")) if plan.stages else str(phase.unfreeze)
-        cells = [phase.name, trained, phase.epochs, f"{phase.learning_rate:g}", phase.optimizer]
-        rows.append([index + 1, *cells, phase.batch_size])
-    columns = ["", "phase", "trains", "epochs", "peak rate", "optimizer", "batch"]
-    told = [page.paragraph(f"{name}: {reason}", "soft") for name, reason in plan.reasons.items()]
-    return [page.heading("Plan"), page.table(columns, rows), *told]
+    for export in exports:
+        path = Path(export)
+        if not path.name.endswith(".certificate.json"):
+            path = path.with_name(f"{path.name}.certificate.json")
+        if not path.is_file():
+            raise ModelFileError(
+                f"{str(export)!r} has no certificate: {path.name} does not exist beside it. "
+                "Export with `verify=`, and give the numbered folder of a SavedModel."
+            )
+        c = read_json(path)
+        rows.append(
+            [
+                path.name.removesuffix(".certificate.json"),
+                c.get("runtime", ""),
+                f"{c['size_bytes'] / 1e6:.1f}",
+                f"{c['latency_ms']:.1f}",
+                f"{c['max_difference']:.1e}",
+                f"{c['label_agreement']:.3f}",
+                f"{c['accuracy_before']['value']:.3f} to {c['accuracy_after']['value']:.3f}",
+                c["num_examples"],
+                "; ".join(c.get("problems", ())) or "none",
+            ]
+        )
+    columns = ["export", "runtime", "MB", "ms an example", "largest difference", "same label"]
+    columns += ["accuracy", "examples", "problems"]
+    caption = "Parity certificates: each export against the Keras model on the same examples"
+    return [page.heading("Exports"), page.table(columns, rows, caption)]
 
 
-def _environment_parts(
-    folder: Path, plan: Plan, metrics: dict[str, Any], environment: dict[str, Any]
-) -> list[str]:
+def _reproduction_parts(run: RunFiles) -> list[str]:
+    seconds = run.metrics.get("timings_seconds", {})
+    spent = [[name.replace("_", " "), f"{value:.1f}"] for name, value in seconds.items()]
+    total = sum(seconds.values())
+    environment = run.environment
     rows = [
         ["Python", environment.get("python", "")],
         ["platform", environment.get("platform", "")],
+        ["processors", environment.get("cpu_count", "")],
+        *([name, version] for name, version in environment.get("packages", {}).items()),
     ]
-    rows += [[name, version] for name, version in environment.get("packages", {}).items()]
-    seconds = metrics.get("timings_seconds", {})
-    spent = [[name.replace("_", " "), f"{value:.1f}"] for name, value in seconds.items()]
-    again = f"tftune train FOLDER --output {folder.name} --seed {plan.seed}"
+    preset = run.spec.preset if run.spec else "BACKBONE"
+    again = f"tftune train FOLDER --output {run.name} --backbone {preset} --seed {run.plan.seed}"
+    exact = (
+        "import tftune\n"
+        'data = tftune.load_image_folder("FOLDER", seed=' + f"{run.plan.seed})\n"
+        f'model = tftune.build_image_classifier("{preset}", data)\n'
+        f'plan = tftune.Plan.load("{run.name}/plan.json")\n'
+        f'tftune.fine_tune(model, data, plan, output="{run.name}-again")'
+    )
     return [
         page.heading("Time"),
-        page.table(["step", "seconds"], spent),
+        page.table(["step", "seconds"], spent, f"{total:.0f} seconds in all"),
         page.heading("How to reproduce"),
         page.paragraph(
-            f"The data has the fingerprint {metrics.get('data_fingerprint', 'unknown')}; the plan "
-            "is plan.json beside this page."
+            "With a default plan the first command does it; any plan is repeated by the program, "
+            "if the data has the same fingerprint."
         ),
-        f"<pre>{again}</pre>",
-        page.table(["package", "version"], rows),
+        f"<pre>{page.escaped(again)}\n\n{page.escaped(exact)}</pre>",
+        page.table(["", "version"], rows, "Environment"),
     ]
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelFileError(
-            f"{str(file.parent)!r} is not a finished run: {file.name} cannot be read ({error})."
-        ) from error
-
-
-def _shown(cell: Any) -> str:
-    return f"{cell:.3g}" if isinstance(cell, float) else str(cell)
+def _cell(cell: Any) -> str:
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
