@@ -17,6 +17,11 @@ _HOMES = {
     "Export": "tftune.results.export",
     "Phase": "tftune.config.phase",
     "Plan": "tftune.config.plan",
+    "Choice": "tftune.tuning.ranges",
+    "Float": "tftune.tuning.ranges",
+    "Int": "tftune.tuning.ranges",
+    "SearchResult": "tftune.results.search_result",
+    "SearchSpace": "tftune.tuning.search_space",
     "Split": "tftune.data.dataset",
     "TftuneError": "tftune.errors",
     "TrainingRun": "tftune.results.training_run",
@@ -54,6 +59,7 @@ _HOMES = {
     "rank_backbones": "tftune.training.probe_studies",
     "write_model_card": "tftune.reports.model_card",
     "write_report": "tftune.reports.run_report",
+    "search": "tftune.tuning.search",
     "verify_export": "tftune.exporters.verify",
 }
 
@@ -97,11 +103,15 @@ if TYPE_CHECKING:
     from tftune.results.audit import AuditReport
     from tftune.results.evaluation import Evaluation
     from tftune.results.export import Export
+    from tftune.results.search_result import SearchResult
     from tftune.results.training_run import TrainingRun
     from tftune.training.fine_tune import fine_tune
     from tftune.training.learning_rate import find_learning_rate
     from tftune.training.plan import plan
     from tftune.training.probe_studies import cross_validate, rank_backbones
+    from tftune.tuning.ranges import Choice, Float, Int
+    from tftune.tuning.search import search
+    from tftune.tuning.search_space import SearchSpace
 
 
 def __getattr__(name: str) -> Any:

@@ -42,6 +42,10 @@ class ResumeError(TftuneError, RuntimeError):
     """A folder holds an unfinished run of something else than what was asked for."""
 
 
+class SearchError(TftuneError, RuntimeError):
+    """A search has nothing to show: none of its trials ended well."""
+
+
 class ExportError(TftuneError, RuntimeError):
     """An export could not be written or does not give the model's own answers."""
 

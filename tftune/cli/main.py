@@ -22,6 +22,7 @@ from tftune.cli import (
     export,
     predict,
     report,
+    search,
     train,
     verify,
 )
@@ -56,6 +57,7 @@ app.command("demo")(demo.command)
 app.command("backbones")(backbones.command)
 app.command("audit")(audit.command)
 app.command("train")(train.command)
+app.command("search")(search.command)
 app.command("evaluate")(evaluate.command)
 app.command("compare")(compare.command)
 app.command("predict")(predict.command)

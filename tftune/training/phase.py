@@ -132,7 +132,7 @@ def _train(
     around: Surroundings,
 ) -> None:
     continued = around.state.within_phase
-    size = continued.meta["batch_size"] if continued else _first_batch_size(phase, len(data.train))
+    size = continued.meta["batch_size"] if continued else first_batch_size(phase, len(data.train))
     while True:
         try:
             return _fit(cut, data, phase, record, before, first_logits, around, size)
@@ -226,7 +226,7 @@ def _fit(
         best.restore()
 
 
-def _first_batch_size(phase: Phase, num_examples: int) -> int:
+def first_batch_size(phase: Phase, num_examples: int) -> int:
     """Return the phase's batch size; "auto" is the largest power of two with enough steps."""
     if isinstance(phase.batch_size, int):
         return phase.batch_size

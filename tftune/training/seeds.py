@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 
 from tftune.builders.transfer_model import TransferModel
@@ -17,9 +18,14 @@ def seed_layers(model: TransferModel, seed: int, phase: int) -> None:
         seed: the plan's seed.
         phase: index of the phase about to begin.
     """
-    weights = {id(weight) for weight in model.keras_model.weights}
-    states = [v for v in model.keras_model.variables if id(v) not in weights]
-    for index, state in enumerate(states):
+    draw_states(model.keras_model, seed, phase)
+
+
+def draw_states(network: keras.Model, seed: int, phase: int, first: int = 0) -> None:
+    """Do the same for a network, or for the part of one that has `first` such states below it."""
+    weights = {id(weight) for weight in network.weights}
+    states = [v for v in network.variables if id(v) not in weights]
+    for index, state in enumerate(states, start=first):
         if "seed" in state.path:
             drawn = np.random.default_rng([seed, phase, index]).integers(0, 2**31, state.shape)
             state.assign(drawn.astype(state.dtype))

@@ -1,0 +1,89 @@
+"""`tftune search`: a folder of images becomes a table of trials, a plan and a trained model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tftune.builders.presets import DEFAULT_PRESET
+from tftune.cli import console
+from tftune.cli.arguments import Folder, Json, Overwrite, Quiet, Seed
+
+
+def command(
+    folder: Folder,
+    output: Annotated[
+        Path, typer.Option(help="The folder of the search; after a kill it goes on there.")
+    ],
+    trials: Annotated[int, typer.Option(min=1, help="How many trials.")] = 30,
+    fine_tune_trials: Annotated[
+        int | None,
+        typer.Option(min=0, help="How many trials then fine-tune; by default a tenth."),
+    ] = None,
+    oracle: Annotated[
+        str, typer.Option(help="'random', 'grid', 'bayesian' or 'hyperband'.")
+    ] = "bayesian",
+    objective: Annotated[
+        str | None, typer.Option(help="'accuracy', 'macro_f1' or 'loss', on validation.")
+    ] = None,
+    space: Annotated[
+        Path | None,
+        typer.Option(help="A JSON file that `SearchSpace.to_json` gave; by default one to suit."),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="How long trials may take: '90s', '10m', '1.5h'.")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Compare by cross-validation in so many folds.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that run trials side by side.")
+    ] = 1,
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(help="See `tftune backbones`; give it several times to choose among several."),
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help="'imagenet', 'none', or a weights file of the backbone.")
+    ] = "imagenet",
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Search for the settings that suit FOLDER and train a model by the best of them."""
+    console.import_tensorflow_quietly()
+    import tftune
+
+    data = tftune.load_image_folder(folder, seed=seed)
+    chosen = None if weights.lower() == "none" else weights
+    models = [
+        tftune.build_image_classifier(name, data, weights=chosen)
+        for name in backbone or [DEFAULT_PRESET]
+    ]
+    limits = None
+    if space is not None:
+        limits = tftune.SearchSpace.load(space)
+    found = tftune.search(
+        models,
+        data,
+        trials=trials,
+        fine_tune_trials=fine_tune_trials,
+        oracle=oracle,
+        space=limits,
+        objective=objective,
+        budget=budget,
+        folds=folds,
+        workers=workers,
+        seed=seed,
+        output=output,
+        overwrite=overwrite,
+        verbose=not (quiet or as_json),
+    )
+    if as_json:
+        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        return
+    print(f"{found}\nWrote {output}. Try: tftune evaluate {output} {folder}")

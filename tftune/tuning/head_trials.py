@@ -1,0 +1,210 @@
+"""A trial of a head: built, trained and judged on cached features."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.model_selection import KFold, StratifiedKFold
+
+from tftune.builders.new_head import head_alone
+from tftune.builders.transfer_model import TransferModel
+from tftune.config.model_spec import HeadSpec
+from tftune.config.phase import Phase
+from tftune.config.plan import Plan
+from tftune.data.dataset import Dataset
+from tftune.errors import ConfigError
+from tftune.training.objective import training_loss
+from tftune.training.phase import first_batch_size
+from tftune.training.seeds import draw_states
+from tftune.tuning.features import Features
+from tftune.tuning.head_training import HeadTraining
+from tftune.tuning.objective import figures_of
+from tftune.tuning.search_space import SearchSpace
+from tftune.tuning.trial_plan import head_of, plan_of
+
+_COLLECT_EVERY = 10
+
+
+@dataclass
+class Outcome:
+    """What a trial came to.
+
+    Attributes:
+        figures: on validation, or over all folds.
+        plan: what `fine_tune` would do to get there.
+        backbone: the backbone's name.
+        head: how the head is built, as `with_head` takes it.
+        weights: the values of the weights that trained, by path.
+        notes: what the reader should know, one sentence each.
+    """
+
+    figures: dict[str, float]
+    plan: Plan
+    backbone: str
+    head: dict[str, Any]
+    weights: dict[str, np.ndarray]
+    notes: list[str] = field(default_factory=list)
+
+
+class HeadTrials:
+    """Runs trials that train heads alone.
+
+    Args:
+        features: of every backbone.
+        plans: the default plan of every backbone, which says what the space does not.
+        space: what values stand for.
+        seed: decides first weights, the order of examples and folds.
+        folds: judge by cross-validation over training and validation examples; None judges on the
+            validation split.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        plans: Mapping[str, Plan],
+        space: SearchSpace,
+        seed: int,
+        folds: int | None = None,
+    ) -> None:
+        self._features = features
+        self._plans = plans
+        self._space = space
+        self._seed = seed
+        self._folds = _split(features.data, folds, seed) if folds else None
+        self._count = 0
+
+    def __call__(
+        self, values: Mapping[str, Any], epochs: int | None = None, use_folds: bool = True
+    ) -> Outcome:
+        """Run a trial.
+
+        Args:
+            values: as the oracle chose them; none give the default plan and the model's own head.
+            epochs: how many, where that is not the plan's to say.
+            use_folds: whether folds judge, if there are any; without them there are weights.
+
+        Raises:
+            NonFiniteLossError: if the loss became NaN or infinite.
+            ConfigError: if the values do not fit together.
+        """
+        settings = self._space.settings(values) if values else {}
+        if epochs is not None:
+            settings["feature_extraction.epochs"] = epochs
+        backbone = settings.get("backbone", next(iter(self._features.models)))
+        model = self._features.models[backbone]
+        plan = plan_of(model, self._features.data, self._plans[backbone], settings, phases=1)
+        head = head_of(model, settings)
+        size = first_batch_size(plan.phases[0], len(self._features.data.train))
+        notes: list[str] = []
+        try:
+            figures, weights = self._run(model, plan, head, size, use_folds)
+        except tf.errors.ResourceExhaustedError:
+            if size == 1:
+                raise
+            notes.append(f"{size} examples a step did not fit into memory, so it took {size // 2}")
+            plan = plan.replace(phases=(plan.phases[0].replace(batch_size=size // 2),))
+            figures, weights = self._run(model, plan, head, size // 2, use_folds)
+        self._count += 1
+        if self._count % _COLLECT_EVERY == 0:
+            gc.collect()  # traced functions refer to themselves, so only this frees them
+        return Outcome(figures, plan, backbone, head, weights, notes)
+
+    def _run(
+        self, model: TransferModel, plan: Plan, head: dict[str, Any], size: int, use_folds: bool
+    ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        data, spec = self._features.data, model.spec.heads[0]
+        phase = plan.phases[0].replace(batch_size=size)
+        _check(phase, plan)
+        shaped = {name: value for name, value in head.items() if name != "pooling"}
+        pooling = head["pooling"]
+        views = self._features.views(model.preset, pooling, plan)
+        rows = self._features.of(model.preset, pooling, data.validation)
+        labels = [data.train.labels, data.validation.labels]
+        keras.utils.set_random_seed(plan.seed)
+        top = head_alone(model, rows.shape[1], **shaped)
+        below = model.backbone
+        draw_states(top, plan.seed, 0, first=len(below.variables) - len(below.weights))
+        loss = training_loss(spec, phase, data.train)
+        key = (model.preset, pooling)
+        if use_folds and self._folds is not None:
+            # Held-out examples are judged as they are; of validation examples no views are drawn.
+            features = [np.concatenate([view, rows]) for view in views]
+            true = np.concatenate(labels)
+            training = HeadTraining(top, phase, loss, len(self._folds[0][0]))
+            logits = np.zeros((len(true), model.num_classes), np.float32)
+            for number, (inside, outside) in enumerate(self._folds):
+                held_out = (features[0][outside], true[outside])
+                seen = [view[inside] for view in features]
+                start = self._start(training, spec, (*key, number), seen[0], true[inside], held_out)
+                logits[outside] = training.fit(seen, true[inside], held_out, plan.seed, start)
+            return figures_of(spec, logits, true), {}
+        training = HeadTraining(top, phase, loss, len(data.train))
+        held_out = (rows, labels[1])
+        start = self._start(training, spec, key, views[0], labels[0], held_out)
+        logits = training.fit(views, labels[0], held_out, plan.seed, start)
+        weights = {weight.path: np.array(weight.numpy()) for weight in top.weights}
+        return figures_of(spec, logits, labels[1]), weights
+
+    def _start(
+        self,
+        training: HeadTraining,
+        head: HeadSpec,
+        key: Any,
+        features: np.ndarray,
+        labels: np.ndarray,
+        held_out: tuple[np.ndarray, np.ndarray],
+    ) -> list[np.ndarray] | None:
+        """Return a probe's weights where the phase starts from one and the head is linear."""
+        linear = len(training.top.weights) == 2
+        if not (training.phase.start_from_probe and linear) or head.task == "regression":
+            return None
+        inside, outside = known(labels), known(held_out[1])
+        if not (inside.any() and outside.any()):
+            return None
+        probe = self._features.probe(
+            key,
+            features[inside],
+            labels[inside],
+            held_out[0][outside],
+            held_out[1][outside],
+            len(head.class_names),
+        )
+        return [probe.kernel, probe.bias]
+
+
+def known(labels: np.ndarray) -> np.ndarray:
+    """Tell which examples have a label, bool, shape (num_examples,)."""
+    return labels >= 0 if labels.ndim == 1 else np.isfinite(labels).all(axis=1)
+
+
+def _check(phase: Phase, plan: Plan) -> None:
+    if phase.precision != "float32":
+        raise ConfigError(
+            "`feature_extraction.precision` must be 'float32' in a search; a head gains nothing "
+            f"from less. Received: {phase.precision!r}."
+        )
+
+
+def _split(data: Dataset, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Split training and validation examples, in this order, into folds.
+
+    Returns:
+        For each fold, what is trained on and what is judged on.
+    """
+    labels = np.concatenate([data.train.labels, data.validation.labels])
+    if not 2 <= folds <= len(labels):
+        raise ConfigError(
+            f"`folds` must be between 2 and the {len(labels)} examples. Received: {folds}."
+        )
+    kind = KFold
+    # Stratified folds need an example of every class in each.
+    if labels.ndim == 1 and np.unique(labels, return_counts=True)[1].min() >= folds:
+        kind = StratifiedKFold
+    splitter = kind(folds, shuffle=True, random_state=seed)
+    return list(splitter.split(labels, labels if labels.ndim == 1 else None))
