@@ -46,23 +46,14 @@ CASES = {
 """Image side in pixels by data set and training images a class."""
 
 
-def _candidate(rate: float, epochs: int, unfreeze: int = 2, **settings: Any) -> dict[str, Any]:
-    return {"learning_rate": rate, "epochs": epochs, "unfreeze": unfreeze, **settings}
-
-
+DEFAULT = "the default"
 CANDIDATES: dict[str, dict[str, Any]] = {
-    "3e-4 x8 (before)": _candidate(3e-4, 8),
-    "1e-4 x8": _candidate(1e-4, 8),
-    "1e-4 x16": _candidate(1e-4, 16, warm_up=0.2),
-    "1e-4 x16 decay 0.7": _candidate(1e-4, 16, warm_up=0.2, layer_decay=0.7),
-    "1e-4 x16 smoothing 0.1": _candidate(1e-4, 16, warm_up=0.2, label_smoothing=0.1),
-    "1e-4 x16 ema 0.9": _candidate(1e-4, 16, warm_up=0.2, ema=0.9),
-    "1e-4 x16 top stage": _candidate(1e-4, 16, 1, warm_up=0.2),
-    "1e-4 x16 three stages": _candidate(1e-4, 16, 3, warm_up=0.2),
-    "1e-4 x16 weight decay 0.05": _candidate(1e-4, 16, warm_up=0.2, weight_decay=0.05),
-    "3e-5 x16": _candidate(3e-5, 16, warm_up=0.2),
-    "3e-4 x16 decay 0.5 clip": _candidate(3e-4, 16, warm_up=0.2, layer_decay=0.5, clip_norm=1.0),
+    DEFAULT: {},
+    "rate 1e-4": {"learning_rate": 1e-4},
+    "rate 1e-3": {"learning_rate": 1e-3},
+    "best epoch by plain validation loss": {"patience": 99},
 }
+"""What each candidate changes of the default second phase."""
 
 
 def main() -> None:
@@ -130,8 +121,9 @@ class Start:
             return self.figures
         started = time.perf_counter()
         self.model.keras_model.set_weights(self.weights)
-        phase = tftune.Phase(name="fine_tuning", interpolate=True, **CANDIDATES[candidate])
-        run = self.train(tftune.Plan((phase,), seed=self.seed))
+        plan = tftune.plan(self.model, self.data, seed=self.seed)
+        phase = plan.phases[1].replace(**CANDIDATES[candidate])
+        run = self.train(plan.replace(phases=(phase,), stages=()))
         losses = list(run.history["val_loss"])
         share = next(note for note in run.notes if "kept" in note).split("kept ")[1].split("%")[0]
         return {

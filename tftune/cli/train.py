@@ -21,8 +21,13 @@ def command(
     ] = "imagenet",
     head_epochs: Annotated[int, typer.Option(min=0, help="Epochs of the head alone.")] = 20,
     fine_tune_epochs: Annotated[
-        int, typer.Option(min=0, help="Epochs of the top stages; 0 trains the head alone.")
-    ] = 8,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Epochs of the top stages; 0 trains the head alone. By default 4 to 16 by the "
+            "number of images.",
+        ),
+    ] = None,
     unfreeze: Annotated[
         str | None,
         typer.Option(help="'none', 'all', a number of top stages, or a stage's name."),

@@ -55,7 +55,8 @@ class Phase:
         patience: epochs without a better validation loss before the phase ends; 0 never does.
         start_from_probe: initialise the head with a logistic regression on the cached features.
         interpolate: end with the mix of the weights before and after the phase that validates
-            best, so that the phase cannot make validation worse.
+            best, so that the phase cannot make validation worse. Without `patience` it is those
+            after the last epoch that are mixed, not those with the lowest validation loss.
 
     References:
         l2_sp: Li et al. 2018, https://arxiv.org/abs/1802.01483. interpolate: Wortsman et al. 2022,

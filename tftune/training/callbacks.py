@@ -92,6 +92,11 @@ class KeepBest(keras.callbacks.Callback):
         """Put the remembered weights back."""
         assign(self._variables, self.weights)
 
+    def keep_last(self) -> None:
+        """Keep the weights of the last step, or their average where there is one."""
+        if self._averages is not None:
+            assign(self._variables, copy_of(self._averages()))
+
 
 class History(keras.callbacks.Callback):
     """Collects a row of history an epoch, and shows and logs it.

@@ -223,7 +223,12 @@ def _fit(
             best.restore()
             raise
         history.finish()
-        best.restore()
+        if phase.interpolate and not phase.patience:
+            # The mix is judged with the start, and at its own temperature. An epoch that one number
+            # would make the best by plain loss is an early one, before anything was learnt.
+            best.keep_last()
+        else:
+            best.restore()
 
 
 def first_batch_size(phase: Phase, num_examples: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import keras
@@ -17,13 +18,20 @@ from tftune.training.view_rule import choose_views
 
 _FINE_TUNED_FLOPS = 0.3
 
+# How long fine-tuning takes: few images bear more epochs before they are learnt by heart, and many
+# images give enough steps in few. Measured on 50 to 10,000 images by `benchmarks/defaults.py`.
+_FINE_TUNED_IMAGES = 8000
+_FEWEST_EPOCHS = 4
+_MOST_EPOCHS = 16
+_WARM_UP = 0.2
+
 
 def plan(
     model: TransferModel,
     data: Dataset,
     *,
     head_epochs: int = 20,
-    fine_tune_epochs: int = 8,
+    fine_tune_epochs: int | None = None,
     head_rate: float = 1e-3,
     fine_tune_rate: float = 3e-4,
     unfreeze: Unfreeze | None = None,
@@ -40,7 +48,8 @@ def plan(
         model: what to train.
         data: what to train it on.
         head_epochs: epochs of the head alone; they cost milliseconds from the cache.
-        fine_tune_epochs: epochs of the top stages and the head; 0 plans the head alone.
+        fine_tune_epochs: epochs of the top stages and the head; 0 plans the head alone. By default
+            16 up to 500 images, 4 from 2,000 on, and in between so many that 8,000 are seen.
         head_rate: peak learning rate of the first phase.
         fine_tune_rate: peak learning rate of the second; what is far from photographs bears more.
         unfreeze: what of the backbone the second phase trains (see `Phase`); by
@@ -73,6 +82,12 @@ def plan(
             start_from_probe=True,
         )
     ]
+    if fine_tune_epochs is None:
+        fine_tune_epochs = default_epochs(len(data.train))
+        reasons["fine_tuning"] = (
+            f"{fine_tune_epochs} epochs for {len(data.train)} images, at a rate that gained on "
+            "Fashion-MNIST and digits at 5 to 1,000 a class (benchmarks/defaults.py)"
+        )
     if fine_tune_epochs:
         phases.append(
             Phase(
@@ -81,6 +96,7 @@ def plan(
                 epochs=fine_tune_epochs,
                 learning_rate=fine_tune_rate,
                 batch_size=batch_size,
+                warm_up=_WARM_UP,
                 interpolate=True,
             )
         )
@@ -115,6 +131,13 @@ def stages_of(model: TransferModel, phases: Sequence[Phase]) -> tuple[tuple[str,
     return tuple(
         tuple(stage.name for stage in unfrozen_stages(model.stages, phase.unfreeze))
         for phase in phases
+    )
+
+
+def default_epochs(num_examples: int) -> int:
+    """Return the epochs of fine-tuning for so many training examples."""
+    return min(
+        _MOST_EPOCHS, max(_FEWEST_EPOCHS, math.ceil(_FINE_TUNED_IMAGES / max(1, num_examples)))
     )
 
 
