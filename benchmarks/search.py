@@ -9,8 +9,8 @@ decoded and resized once and kept in memory. A trial of it takes minutes, so few
 mean is scaled to twenty. tftune's time is that of the whole call on an empty cache, with the
 evaluation on the test split at its end.
 
-Then, with the cache filled: fifty trials of twenty epochs, what they leave on disk, and the peak
-memory of a process that runs 200 trials over that of one that runs 20 (random oracle).
+Then, with the cache filled: fifty trials of twenty epochs and what they leave on disk. And the peak
+memory of a process after 20 trials, and after 200 more (random oracle).
 """
 
 from __future__ import annotations
@@ -54,19 +54,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--keras-trials", type=int, default=3)
-    parser.add_argument("--in-process", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--in-process", action="store_true", help=argparse.SUPPRESS)
     add_arguments(parser)
     arguments = parser.parse_args()
     if arguments.in_process:
-        _print_memory(arguments.in_process)
+        _print_memory()
         return
     results = Results("search", arguments.minutes, arguments.fresh)
     group = {"epochs": arguments.epochs}
     cases = [
         {**group, "part": "tftune", "trials": TRIALS},
-        *({**group, "part": "keras-tuner", "trial": t} for t in range(arguments.keras_trials)),
+        {**group, "part": "keras-tuner", "trial": 0},
         {"part": "cached", "trials": 50, "epochs": 20},
-        *({"part": "memory", "trials": trials} for trials in (20, 200)),
+        {"part": "memory"},
+        *({**group, "part": "keras-tuner", "trial": t} for t in range(1, arguments.keras_trials)),
     ]
     with tempfile.TemporaryDirectory() as folder:
         data = digits(Path(folder), IMAGES)
@@ -83,7 +84,7 @@ def _measure(case: dict[str, Any], data: tftune.Dataset, folder: Path) -> dict[s
         return _keras_tuner(data, case["epochs"], case["trial"])
     if case["part"] == "cached":
         return _cached(data, case["trials"], case["epochs"], folder)
-    program = [sys.executable, "-m", "benchmarks.search", "--in-process", str(case["trials"])]
+    program = [sys.executable, "-m", "benchmarks.search", "--in-process"]
     told = subprocess.run(program, capture_output=True, text=True, check=True).stdout
     return json.loads(told.splitlines()[-1])
 
@@ -198,7 +199,7 @@ def _cached(data: tftune.Dataset, trials: int, epochs: int, folder: Path) -> dic
     }
 
 
-def _print_memory(trials: int) -> None:
+def _print_memory() -> None:
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 255, (400, 32, 32, 3), dtype=np.uint8)
     labels = generator.integers(0, 10, 400)
@@ -206,19 +207,21 @@ def _print_memory(trials: int) -> None:
     model = tftune.build_image_classifier(
         "efficientnet_lite0", data, image_size=(32, 32), weights=None
     )
+    peaks = {}
     with tempfile.TemporaryDirectory() as folder:
-        found = tftune.search(
-            model,
-            data,
-            trials=trials,
-            fine_tune_trials=0,
-            oracle="random",
-            space=SPACE.replace(head_epochs=2),
-            verbose=False,
-            store=ActivationStore(folder),
-        )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"megabytes": peak, "seconds": found.seconds["head trials"]}))
+        for trials in (20, 200):
+            tftune.search(
+                model,
+                data,
+                trials=trials,
+                fine_tune_trials=0,
+                oracle="random",
+                space=SPACE.replace(head_epochs=2),
+                verbose=False,
+                store=ActivationStore(folder),
+            )
+            peaks[f"megabytes_{trials}"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(peaks))
 
 
 def _tell(results: Results, epochs: int) -> None:
@@ -243,8 +246,10 @@ def _tell(results: Results, epochs: int) -> None:
             f"{figures['megabytes_without_winner']:.1f} MB, with the winning model "
             f"{figures['megabytes']:.1f} MB."
         )
-    few, many = (results.median("megabytes", part="memory", trials=t) for t in (20, 200))
-    print(f"Peak memory: {many:.0f} MB after 200 trials, {few:.0f} after 20: {many / few:.2f}.")
+    few, many = (results.median(f"megabytes_{t}", part="memory") for t in (20, 200))
+    print(
+        f"Peak memory: {few:.0f} MB after 20 trials, {many:.0f} after 200 more: {many / few:.2f}."
+    )
 
 
 if __name__ == "__main__":
