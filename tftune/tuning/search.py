@@ -38,7 +38,7 @@ from tftune.tuning.fine_tuning_trials import (
 from tftune.tuning.head_trials import HeadTrials, Outcome
 from tftune.tuning.objective import Objective
 from tftune.tuning.oracles import ORACLES, make_oracle
-from tftune.tuning.ranges import Choice, as_hyperparameters, is_logarithmic
+from tftune.tuning.ranges import Choice, as_hyperparameters, is_logarithmic, is_range
 from tftune.tuning.search_folder import begin_search, model_digest
 from tftune.tuning.search_space import SearchSpace
 from tftune.tuning.tier import Tier
@@ -200,7 +200,7 @@ class _Search:
         run = HeadTrials(features, self._plans, self._space, self._seed, self._folds)
         with self._timed("head trials"):
             ranges = self._space.ranges(fine_tuning=False)
-            oracle = self._make_oracle(ranges, trials, self._space.head_epochs)
+            oracle = self._make_oracle(ranges, trials, 0, self._space.head_epochs)
             folder = self._folder / "head"
             tier = Tier("head", run, oracle, ranges, self._objective, folder, _KEPT)
             self._tiers.append(tier)
@@ -225,7 +225,7 @@ class _Search:
             self._models, self._data, self._plans, self._space, heads, self._store
         )
         ranges = {HEAD: Choice(*names[::-1]), **self._space.ranges(fine_tuning=True)}
-        oracle = self._make_oracle(ranges, trials, self._space.fine_tune_epochs)
+        oracle = self._make_oracle(ranges, trials, 1, self._space.fine_tune_epochs)
         # Trials from other heads, after more trials of heads, are another search.
         folder = self._folder / f"fine_tuning_from_{'_'.join(names)}"
         with self._timed("fine-tuning trials"):
@@ -277,9 +277,12 @@ class _Search:
             write_text(self._folder / "report.html", page("Search", [result.report()]))
         return result
 
-    def _make_oracle(self, ranges: Mapping[str, Any], trials: int | None, epochs: Any) -> Any:
+    def _make_oracle(
+        self, ranges: Mapping[str, Any], trials: int | None, phase: int, epochs: Any
+    ) -> Any:
         goal = self._objective.for_keras_tuner()
-        longest = epochs if isinstance(epochs, int) else 0
+        usual = next(iter(self._plans.values())).phases[phase].epochs
+        longest = epochs if isinstance(epochs, int) else usual
         return make_oracle(
             self._oracle, as_hyperparameters(ranges), goal, trials, self._seed, longest
         )
@@ -368,10 +371,11 @@ def _check(
         problems.append(f"`workers` must be at least 1. Received: {workers}.")
     if not space.ranges(fine_tuning=False):
         problems.append("`space` must leave something to search. Received: every value is pinned.")
-    if oracle == "hyperband" and not isinstance(space.head_epochs, int):
-        problems.append(
-            "`head_epochs` must be pinned for Hyperband, which chooses epochs itself. "
-            f"Received: {space.head_epochs!r}."
-        )
+    for name in ("head_epochs", "fine_tune_epochs"):
+        if oracle == "hyperband" and is_range(getattr(space, name)):
+            problems.append(
+                f"`{name}` must be pinned for Hyperband, which chooses epochs itself. "
+                f"Received: {getattr(space, name)}."
+            )
     if problems:
         raise ConfigError(" ".join(problems))

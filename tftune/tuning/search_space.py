@@ -96,11 +96,11 @@ class SearchSpace(Displayed):
     weight_decay: Any = Float(1e-5, 1e-1, log=True)
     batch_size: Any = Choice(16, 32, 64)
     head_rate: Any = Float(1e-4, 1e-2, log=True)
-    head_epochs: Any = 20
+    head_epochs: Any = None
     fine_tune_rate: Any = Float(3e-5, 1e-3, log=True)
     layer_decay: Any = Choice(1.0, 0.8, 0.6)
     unfreeze: Any = None
-    fine_tune_epochs: Any = 8
+    fine_tune_epochs: Any = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
