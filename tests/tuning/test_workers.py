@@ -51,6 +51,7 @@ def test_a_worker_killed_in_a_trial_comes_back_and_the_table_is_whole(
         model,
         stripes,
         trials=8,
+        fine_tune_trials=0,
         oracle="random",
         space=space,
         workers=2,

@@ -150,6 +150,9 @@ class _Worker:
 
     def start(self) -> None:
         """Start the process and hand it its job."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
         with self._words.open("wb") as words:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tftune.tuning.worker"],
