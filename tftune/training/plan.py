@@ -19,7 +19,8 @@ from tftune.training.view_rule import choose_views
 _FINE_TUNED_FLOPS = 0.3
 
 # How long fine-tuning takes: few images bear more epochs before they are learnt by heart, and many
-# images give enough steps in few. Measured on 50 to 10,000 images by `benchmarks/defaults.py`.
+# images give enough steps in few. Compared on 50 to 1,000 images with `benchmarks/defaults.py`;
+# what it says of more images is carried on from there.
 _FINE_TUNED_IMAGES = 8000
 _FEWEST_EPOCHS = 4
 _MOST_EPOCHS = 16
@@ -86,7 +87,7 @@ def plan(
         fine_tune_epochs = default_epochs(len(data.train))
         reasons["fine_tuning"] = (
             f"{fine_tune_epochs} epochs for {len(data.train)} images, at a rate that gained on "
-            "Fashion-MNIST and digits at 5 to 1,000 a class (benchmarks/defaults.py)"
+            "Fashion-MNIST and digits at 5 to 100 a class (benchmarks/defaults.py)"
         )
     if fine_tune_epochs:
         phases.append(
