@@ -9,8 +9,10 @@ import sys
 import time
 
 import pytest
+from typer.testing import CliRunner
 
 import tftune
+from tftune.cli.main import app
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +69,18 @@ def test_evaluate_prints_the_same_figures_as_python(run_folder, stripes_folder):
     shown = json.loads(done.stdout)
     assert shown["metrics"]["loss"] == pytest.approx(expected.metrics["loss"], rel=1e-4)
     assert shown["num_examples"] == 3
+
+
+def test_report_adds_what_the_data_says(run_folder, stripes_folder, tmp_path):
+    arguments = ["report", str(run_folder), "--output", str(tmp_path / "r.html"), "-q"]
+    arguments += ["--data", str(stripes_folder), "--explain", "--robustness", "--cost"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    for told in ("on 3 test examples", "Audit</h3>", "Explanations</h2>", "Robustness</h2>"):
+        assert told in page
+    assert "floating-point operations an image" in page
+    assert "On test, 3 examples" in (tmp_path / "model_card.md").read_text(encoding="utf-8")
 
 
 def test_predict_prints_a_row_an_image(run_folder, stripes_folder):

@@ -15,6 +15,8 @@ from tftune.cli.main import app
 from tftune.errors import ModelFileError
 from tftune.evaluation.record import read_validation
 from tftune.reports.run_report import write_report
+from tftune.results.evaluation import Interval
+from tftune.results.export import Certificate, HeadParity
 
 
 class _Checker(html.parser.HTMLParser):
@@ -91,18 +93,23 @@ def test_names_are_escaped_and_no_place_of_the_machine_is_told(text):
 def test_what_is_given_is_shown(run_folder, tmp_path):
     metrics = json.loads((run_folder / "metrics.json").read_text())
     test = dataclasses.replace(read_validation(run_folder, metrics), split="test")
-    certificate = {
-        "runtime": "LiteRT 2.3",
-        "size_bytes": 13_500_000,
-        "latency_ms": 6.7,
-        "max_difference": 1.2e-5,
-        "label_agreement": 1.0,
-        "accuracy_before": {"value": 0.8},
-        "accuracy_after": {"value": 0.79},
-        "num_examples": 160,
-        "problems": [],
-    }
-    write_json(tmp_path / "flowers.tflite.certificate.json", certificate)
+    score = {"accuracy": Interval(0.8, 0.7, 0.9)}
+    parity = HeadParity("label", "multiclass", 1.2e-5, 1e-6, 1.0, "accuracy", score, score, 0.0)
+    certificate = Certificate(
+        runtime="LiteRT 2.3",
+        num_examples=160,
+        heads=(parity,),
+        repeat_difference=0.0,
+        tolerance=1e-4,
+        max_drop=0.02,
+        problems=(),
+        overridden=False,
+        latency_ms=6.7,
+        size_bytes=13_500_000,
+        sha256="0" * 64,
+    )
+    write_json(tmp_path / "flowers.tflite.certificate.json", certificate.to_json())
+    assert Certificate.from_json(json.loads(json.dumps(certificate.to_json()))) == certificate
     figure = Figure()
     figure.subplots().imshow([[0, 1]])
     page = write_report(
@@ -118,6 +125,9 @@ def test_what_is_given_is_shown(run_folder, tmp_path):
     assert 'alt="The most confident mistakes" src="data:image/png;base64' in page
     assert "Coverage</h2>" in page
     assert "flatter" not in page
+    write_json(tmp_path / "old.tflite.certificate.json", {"runtime": "LiteRT"})
+    with pytest.raises(ModelFileError, match="no certificate of this version"):
+        write_report(run_folder, tmp_path / "r.html", exports=[tmp_path / "old.tflite"])
     with pytest.raises(ModelFileError, match="has no certificate"):
         write_report(run_folder, tmp_path / "r.html", exports=[tmp_path / "other.tflite"])
 

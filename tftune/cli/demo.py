@@ -28,7 +28,9 @@ def command(
     _check_output(output, overwrite)
     console.import_tensorflow_quietly()
     import tftune
+    from tftune.evaluation.record import thumbnails
     from tftune.progress import Progress
+    from tftune.reports.model_card import write_model_card
     from tftune.reports.run_report import write_report
 
     with replaced_folder(output, overwrite=overwrite) as folder:
@@ -42,7 +44,6 @@ def command(
         if not quiet:
             print(f"{data}\n\n{plan}\n")
         run = tftune.fine_tune(model, data, plan, output=folder / "run", verbose=not quiet)
-        write_report(folder / "run")
         with Progress(not quiet) as progress:
             evaluation = tftune.evaluate(model, data.test, on_progress=progress.step("evaluate"))
         with console.native_output_hidden():
@@ -52,6 +53,14 @@ def command(
             phone = tftune.export_tflite(
                 model, folder / "saved_models" / "digits.tflite", verify=data.validation
             )
+        assert evaluation.predictions is not None
+        write_report(
+            folder / "run",
+            test=evaluation,
+            thumbnails=thumbnails(data.test, evaluation.predictions),
+            exports=[served.path, phone.path],
+        )
+        write_model_card(folder / "run", test=evaluation)
         example = str(Path(data.test.examples.names[0]).relative_to(folder))
     assert served.certificate and phone.certificate
     seconds = time.perf_counter() - started
@@ -62,6 +71,7 @@ def command(
     print(
         f"  run/                        the model; test accuracy {evaluation.intervals['accuracy']}"
     )
+    print("  run/report.html             all of it as a page; run/model_card.md is its model card")
     for name, certificate in (
         ("saved_models/digits/1", served.certificate),
         ("saved_models/digits.tflite", phone.certificate),

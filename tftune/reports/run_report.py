@@ -15,6 +15,7 @@ from tftune.reports.confusions import confusion_parts
 from tftune.reports.run_files import RunFiles, read_run
 from tftune.results.audit import AuditReport
 from tftune.results.evaluation import Evaluation
+from tftune.results.export import Certificate
 from tftune.results.training_run import plot_history
 
 REPORT_FILE = "report.html"
@@ -184,22 +185,25 @@ def _export_parts(exports: Sequence[str | os.PathLike[str]]) -> list[str]:
                 f"{str(export)!r} has no certificate: {path.name} does not exist beside it. "
                 "Export with `verify=`, and give the numbered folder of a SavedModel."
             )
-        c = read_json(path)
-        rows.append(
-            [
-                path.name.removesuffix(".certificate.json"),
-                c.get("runtime", ""),
-                f"{c['size_bytes'] / 1e6:.1f}",
-                f"{c['latency_ms']:.1f}",
-                f"{c['max_difference']:.1e}",
-                f"{c['label_agreement']:.3f}",
-                f"{c['accuracy_before']['value']:.3f} to {c['accuracy_after']['value']:.3f}",
-                c["num_examples"],
-                "; ".join(c.get("problems", ())) or "none",
-            ]
-        )
-    columns = ["export", "runtime", "MB", "ms an example", "largest difference", "same label"]
-    columns += ["accuracy", "examples", "problems"]
+        certificate = Certificate.from_json(read_json(path))
+        for head in certificate.heads:
+            before, after = head.before[head.metric].value, head.after[head.metric].value
+            rows.append(
+                [
+                    path.name.removesuffix(".certificate.json"),
+                    certificate.runtime,
+                    f"{certificate.size_bytes / 1e6:.1f}",
+                    f"{certificate.latency_ms:.1f}",
+                    head.head,
+                    f"{head.max_difference:.1e}",
+                    "" if head.agreement is None else f"{head.agreement:.3f}",
+                    f"{head.metric.replace('_', ' ')} {before:.3f} to {after:.3f}",
+                    certificate.num_examples,
+                    "; ".join(certificate.problems) or "none",
+                ]
+            )
+    columns = ["export", "runtime", "MB", "ms an example", "head", "largest difference"]
+    columns += ["same answer", "score", "examples", "problems"]
     caption = "Parity certificates: each export against the Keras model on the same examples"
     return [page.heading("Exports"), page.table(columns, rows, caption)]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from tftune.display import Displayed, Table
+from tftune.errors import ModelFileError
 from tftune.results.evaluation import Interval
 
 
@@ -96,6 +97,27 @@ class Certificate(Displayed):
         """Return a JSON-ready dictionary."""
         overall = {"passed": self.passed, "max_difference": self.max_difference, "drop": self.drop}
         return {**asdict(self), **overall}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Certificate:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ModelFileError: if it is no certificate of this version.
+        """
+        try:
+            kept = {f.name: values[f.name] for f in fields(cls) if f.name in values}
+            heads = []
+            for head in values["heads"]:
+                sides = {
+                    side: {name: Interval(**one) for name, one in head[side].items()}
+                    for side in ("before", "after")
+                }
+                heads.append(HeadParity(**{**head, **sides}))
+            lists = {name: tuple(kept.get(name, ())) for name in ("problems", "notes")}
+            return cls(**{**kept, **lists, "heads": tuple(heads)})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ModelFileError(f"This is no certificate of this version: {error!r}.") from error
 
     def sections(self) -> list[str | Table]:
         """Show what was compared."""
