@@ -80,7 +80,7 @@ def classification_evaluation(
         per_class=per_class,
         confusion=metrics.confusion_matrix(labels, predicted, labels=range(num_classes)),
         class_names=tuple(class_names),
-        notes=_notes(shares, class_names, ranked),
+        notes=_notes(shares, class_names, left_out=num_resamples > 0 and not ranked),
     )
 
 
@@ -184,7 +184,7 @@ def _chance(name: str, shares: np.ndarray) -> float:
     return float(shares[shares > 0].mean())
 
 
-def _notes(shares: np.ndarray, class_names: Sequence[str], ranked: int) -> tuple[str, ...]:
+def _notes(shares: np.ndarray, class_names: Sequence[str], left_out: bool) -> tuple[str, ...]:
     notes = []
     if (shares > 0).sum() == 1:
         only = class_names[int(shares.argmax())]
@@ -196,7 +196,7 @@ def _notes(shares: np.ndarray, class_names: Sequence[str], ranked: int) -> tuple
     if absent and (shares > 0).sum() > 1:
         shown = ", ".join(map(repr, absent[:5])) + (" and others" if len(absent) > 5 else "")
         notes.append(f"No example is {shown}; such classes are left out of ranked averages.")
-    if not ranked:
+    if left_out:
         notes.append("Ranked metrics have no intervals: on so many examples they would take long.")
     return tuple(notes)
 

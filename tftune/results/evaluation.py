@@ -243,11 +243,18 @@ class Evaluation(Displayed):
         from matplotlib.figure import Figure
         from sklearn.metrics import ConfusionMatrixDisplay
 
-        side = max(4.0, 0.5 * len(self.class_names) + 2)
+        few = len(self.class_names) <= 40  # more numbers than that cannot be read
+        side = max(4.0, (0.5 if few else 0.16) * len(self.class_names) + 2)
         figure = Figure(figsize=(side, side), layout="constrained")
         axes = figure.subplots()
         display = ConfusionMatrixDisplay(self.confusion, display_labels=self.class_names)
-        display.plot(ax=axes, cmap="Blues", colorbar=False, xticks_rotation="vertical")
+        display.plot(
+            ax=axes,
+            cmap="Blues",
+            colorbar=not few,
+            include_values=few,
+            xticks_rotation="vertical",
+        )
         axes.set(xlabel="predicted class", ylabel="true class")
         axes.set_title(f"{self.split}: accuracy {self.intervals['accuracy']}")
         return figure
