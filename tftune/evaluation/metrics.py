@@ -65,17 +65,17 @@ def classification_evaluation(
         column = np.array([row[name] for row in per_class.values()])
         values[name] = float(np.nanmean(column)) if np.isfinite(column).any() else float("nan")
         baseline[name] = _chance(name, shares)
+    counts = _Counts(probabilities, labels)
+    intervals = intervals_of(values, counts, len(labels), num_resamples, seed)
     ranked = affordable_resamples(num_resamples, len(labels), num_classes)
+    if ranked:
+        ranks = _Ranks(probabilities, labels)
+        intervals |= intervals_of(values, ranks, len(labels), ranked, seed)
     return Evaluation(
         split=split,
         num_examples=len(labels),
         metrics=values,
-        intervals={
-            **intervals_of(
-                values, _Counts(probabilities, labels), len(labels), num_resamples, seed
-            ),
-            **intervals_of(values, _Ranks(probabilities, labels), len(labels), ranked, seed),
-        },
+        intervals=intervals,
         baseline=baseline,
         per_class=per_class,
         confusion=metrics.confusion_matrix(labels, predicted, labels=range(num_classes)),

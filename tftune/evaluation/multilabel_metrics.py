@@ -60,16 +60,17 @@ def multilabel_evaluation(
         values[name] = float(figures[defined].mean()) if defined.any() else float("nan")
         chance = shares if column == "average_precision" else np.full(len(shares), 0.5)
         baseline[name] = float(chance[defined].mean()) if defined.any() else float("nan")
+    counts = _Counts(probabilities, true, known)
+    intervals = intervals_of(values, counts, len(labels), num_resamples, seed)
     ranked = affordable_resamples(num_resamples, len(labels), len(class_names))
-    counts, ranks = _Counts(probabilities, true, known), _Ranks(probabilities, true, known)
+    if ranked:
+        ranks = _Ranks(probabilities, true, known)
+        intervals |= intervals_of(values, ranks, len(labels), ranked, seed)
     return Evaluation(
         split="test",
         num_examples=int(known.any(axis=1).sum()),
         metrics=values,
-        intervals={
-            **intervals_of(values, counts, len(labels), num_resamples, seed),
-            **intervals_of(values, ranks, len(labels), ranked, seed),
-        },
+        intervals=intervals,
         baseline=baseline,
         per_class=per_class,
         confusion=np.zeros((0, 0), int),

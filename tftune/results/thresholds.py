@@ -12,6 +12,8 @@ from tftune.display import Displayed, Table
 from tftune.errors import ConfigError
 from tftune.results.predictions import Predictions
 
+_MOST_STEPS = 600
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -138,7 +140,10 @@ class CoverageCurve(Displayed):
 
         figure = Figure(figsize=(5, 3.6), layout="constrained")
         axes = figure.subplots()
-        axes.step(self.coverage, self.accuracy, where="pre", color="#0072b2")
+        # As many steps as can be seen: a drawing of each example would be large.
+        last = len(self.coverage) - 1
+        kept = np.unique(np.linspace(0, last, min(last + 1, _MOST_STEPS)).round().astype(int))
+        axes.step(self.coverage[kept], self.accuracy[kept], where="pre", color="#0072b2")
         floor = float(self.accuracy.min())
         axes.set(
             xlabel="coverage (share of examples answered)",
