@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,14 +111,14 @@ class SearchResult(Displayed):
             (
                 row["trial"],
                 f"{row[self.objective]:.4g}",
-                *(_cell(row[name]) for name in varied),
+                _settings(row, varied),
                 _cell(row["epochs"]),
                 f"{row['seconds']:.1f}" if row["seconds"] == row["seconds"] else "",
             )
             for row in ranked.head(_SHOWN).to_dict("records")
         ]
         told = self.objective.replace("_", " ")
-        columns = ("trial", told, *(n.replace("_", " ") for n in varied), "epochs", "seconds")
+        columns = ("trial", told, "settings", "epochs", "seconds")
         failed = self.trials[self.trials["status"] == "failed"]
         count = len(self.trials) - 1
         title = f"Search: {count} trial(s) beside the default plan, by {self.judged_on}; the best"
@@ -149,6 +149,11 @@ class SearchResult(Displayed):
         if self.comparison.better == "default":
             return f"{told}. Searching harmed: {self.comparison.sentence}"
         return f"{told}. Whether searching helped is not certain: {self.comparison.sentence}"
+
+
+def _settings(row: Mapping[str, Any], names: Iterable[str]) -> str:
+    told = [(name.replace("_", " "), _cell(row[name])) for name in names]
+    return ", ".join(f"{name} {value}" for name, value in told if value) or "as planned by default"
 
 
 def _cell(value: Any) -> str:
