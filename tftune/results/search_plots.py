@@ -35,7 +35,7 @@ def plot_search(
     """
     from matplotlib.figure import Figure
 
-    drawn = trials[trials["trial"] != "default"]
+    drawn = trials[~trials["trial"].str.startswith("default")]
     varied = [name for name in searched if name in drawn and drawn[name].notna().any()]
     rows = math.ceil(len(varied) / _COLUMNS)
     heights = [2.6, *([2.3] * rows), 3.2]
@@ -57,7 +57,7 @@ def plot_search(
 
 def _by_trial(axes: Any, trials: pd.DataFrame, objective: str, more_is_better: bool) -> None:
     default = trials.loc[trials["trial"] == "default", objective]
-    drawn = trials[trials["trial"] != "default"].reset_index(drop=True)
+    drawn = trials[~trials["trial"].str.startswith("default")].reset_index(drop=True)
     done = drawn[drawn["status"] == "done"]
     best = done[objective].cummax() if more_is_better else done[objective].cummin()
     axes.plot(done.index + 1, done[objective], "o", ms=4, color=_BLUE, label="trial")

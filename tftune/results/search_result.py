@@ -120,7 +120,7 @@ class SearchResult(Displayed):
         told = self.objective.replace("_", " ")
         columns = ("trial", told, "settings", "epochs", "seconds")
         failed = self.trials[self.trials["status"] == "failed"]
-        count = len(self.trials) - 1
+        count = int((~self.trials["trial"].str.startswith("default")).sum())
         title = f"Search: {count} trial(s) beside the default plan, by {self.judged_on}; the best"
         shown: list[str | Table] = [Table(columns, rows, title=title)]
         shown.extend(
