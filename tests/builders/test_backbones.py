@@ -1,5 +1,6 @@
 """Backbones take raw pixels and hold the preprocessing their weights expect."""
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -77,3 +78,39 @@ def test_imagenet_weights_that_cannot_be_fetched_are_explained(monkeypatch):
 def test_images_too_small_for_a_network_are_refused():
     with pytest.raises(ConfigError, match=r"too small for 'inception_v3'.*\(299, 299\)"):
         build_backbone(PRESETS["inception_v3"], (32, 32), None)
+
+
+def _write_as_keras_2_did(network, path):
+    """Write weights in the form of the files that Keras Applications publishes."""
+    held = [layer for layer in network.layers if layer.weights]
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name.encode() for layer in held]
+        file.attrs["backend"] = b"tensorflow"
+        file.attrs["keras_version"] = b"2.2.4"
+        for layer in held:
+            group = file.create_group(layer.name)
+            names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
+            group.attrs["weight_names"] = [name.encode() for name in names]
+            for name, weight in zip(names, layer.weights, strict=True):
+                group[name] = np.asarray(weight)
+
+
+@pytest.mark.parametrize("name", ["mobilenet", "mobilenet_v3_small"])
+def test_a_file_that_keras_applications_publish_is_loaded(name, tmp_path):
+    """Their files are of Keras 2's form, whose suffix is .h5 alone."""
+    factory = getattr(keras.applications, PRESETS[name].factory)
+    reference = factory(include_top=False, weights=None, input_shape=(32, 32, 3))
+    # So that statistics of BatchNormalization, 0 and 1 in a new network, count too.
+    generator = np.random.default_rng(0)
+    reference.set_weights([generator.uniform(0.5, 1, w.shape) for w in reference.get_weights()])
+    _write_as_keras_2_did(reference, tmp_path / "notop.h5")
+    backbone = build_backbone(PRESETS[name], (32, 32), tmp_path / "notop.h5")
+    for loaded, expected in zip(backbone.get_weights(), reference.get_weights(), strict=True):
+        np.testing.assert_array_equal(loaded, expected)
+
+
+def test_a_published_file_with_its_classifier_is_refused(tmp_path):
+    whole = keras.applications.MobileNet(weights=None, input_shape=(32, 32, 3), classes=5)
+    _write_as_keras_2_did(whole, tmp_path / "whole.h5")
+    with pytest.raises(WeightsError, match="without its classifier"):
+        build_backbone(PRESETS["mobilenet"], (32, 32), tmp_path / "whole.h5")

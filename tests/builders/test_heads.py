@@ -13,7 +13,6 @@ from tftune.config.model_spec import ModelSpec
 from tftune.data.dataset import ImageFiles, Split
 from tftune.data.targets import Target
 from tftune.errors import ConfigError, DataError
-from tftune.training.losses import head_loss
 
 AGES = np.array([[20.0, 1.0], [40.0, 1.0], [np.nan, 1.0]], np.float32)
 TARGETS = (
@@ -28,7 +27,7 @@ def small_model(targets, **head):
     image = keras.Input((8, 8, 3), name="image")
     x = keras.layers.Rescaling(1 / 255, name="preprocessing")(image)
     x = keras.layers.Conv2D(4, 3, name="block1_conv")(x)
-    heads = head_specs(targets)
+    heads = head_specs(targets, head.pop("ordered", False))
     pooling = head.pop("pooling", "average")
     outputs = attach_heads(pool_features(x, pooling), heads, **head)
     spec = ModelSpec("small", ImageInput((8, 8)), "block1_conv", "pooled", heads)
@@ -56,11 +55,11 @@ def test_several_heads_answer_by_name_each_in_its_own_way(pixels):
     assert traits == sorted(traits, reverse=True) and sum(traits) != pytest.approx(1)
 
 
-def test_logits_come_by_layer_for_several_heads_and_give_the_outputs(pixels):
+def test_logits_come_by_head_for_several_heads_and_give_the_outputs(pixels):
     model = small_model(TARGETS)
     model.temperature = {"species": 2.0, "traits (all)": 0.5}
     logits = {k: np.asarray(v) for k, v in model.logits_model(pixels).items()}
-    assert set(logits) == {head.logits_layer for head in model.heads}
+    assert set(logits) == {head.name for head in model.heads}
     _, top = model.cut("pooled")
     assert set(top.output) == set(logits)
     outputs = model.predict_probabilities(pixels)
@@ -163,28 +162,6 @@ def test_the_title_says_what_each_head_answers():
     )
 
 
-def test_several_heads_train_together_from_the_shared_features(pixels):
-    model = small_model(TARGETS)
-    model.set_trainable("none")
-    trunk, top = model.cut("pooled")
-    features = trunk.forward(pixels).numpy()
-    labels = {
-        "species_logits": np.array([0, 1, -1, 0]),
-        "traits_all__logits": np.array([[1, 0, np.nan]] * 4, np.float32),
-        "age_logits": np.array([[20, 1], [40, np.nan], [np.nan, np.nan], [30, 1]], np.float32),
-    }
-    top.compile("adam", loss={head.logits_layer: head_loss(head) for head in model.heads})
-    before = {name: layer.get_weights() for name, layer in _dense_layers(model)}
-    history = top.fit(features, labels, epochs=2, verbose=0)
-    assert np.isfinite(history.history["loss"]).all()
-    for name, layer in _dense_layers(model):
-        assert not np.array_equal(layer.get_weights()[0], before[name][0])
-
-
-def _dense_layers(model):
-    return [(head.name, model.keras_model.get_layer(head.logits_layer)) for head in model.heads]
-
-
 def test_evaluating_measures_every_head(tmp_path):
     paths = []
     for index, shade in enumerate((0, 120, 250)):
@@ -204,3 +181,35 @@ def test_evaluating_measures_every_head(tmp_path):
     other = Split("test", split.examples, TARGETS[:1])
     with pytest.raises(DataError, match="targets must be the model's"):
         tftune.evaluate(small_model(TARGETS), other)
+
+
+GRADES = Target("grade", "multiclass", ("none", "mild", "bad", "worst"), np.array([0, 1, 3]))
+
+
+def test_an_ordered_head_never_finds_a_further_step_more_probable(pixels, tmp_path):
+    model = small_model((GRADES,), ordered=True)
+    generator = np.random.default_rng(0)
+    layer = model.keras_model.get_layer("steps")
+    layer.set_weights([generator.normal(0, 9, w.shape) for w in layer.get_weights()])
+    probabilities = model.predict_probabilities(pixels)
+    assert probabilities.shape == (4, 4)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    beyond = 1 - np.cumsum(probabilities.astype(np.float64), axis=1)[:, :3]
+    # By definition: a product over steps of the probability of getting further.
+    steps = keras.Model(model.keras_model.input, layer.output)(pixels)
+    expected = np.cumprod(1 / (1 + np.exp(-np.asarray(steps, np.float64))), axis=1)
+    np.testing.assert_allclose(beyond, expected, atol=1e-6)
+    # Logits are the log-probabilities, and plain Keras loads the file.
+    np.testing.assert_allclose(np.exp(model.logits_model(pixels)), probabilities, atol=1e-6)
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")(pixels)
+    np.testing.assert_allclose(again, probabilities, atol=1e-6)
+    assert tftune.load(tmp_path / "m.keras").heads[0].ordered
+
+
+def test_only_one_class_an_example_can_be_ordered():
+    heads = head_specs((GRADES, *TARGETS[1:]), ["grade"])
+    assert [head.ordered for head in heads] == [True, False, False]
+    for ordered in (True, ["age"], "nothing"):
+        with pytest.raises(ConfigError, match="`ordered` must be True or name targets"):
+            head_specs((GRADES, TARGETS[2]), ordered)

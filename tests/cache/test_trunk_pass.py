@@ -310,3 +310,16 @@ def test_a_pass_killed_again_and_again_ends_in_the_same_bits(tmp_path):
     killed, whole = (np.load(tmp_path / name) for name in ("killed.npy", "whole.npy"))
     assert killed.shape == (120, 1280)
     np.testing.assert_array_equal(killed, whole)
+
+
+def test_another_way_of_resizing_or_decoding_is_another_place_in_the_cache(
+    small_model, stripes, monkeypatch
+):
+    trunk, _ = small_model.cut("pooled")
+    old = trunk.fingerprint
+    files = ImageFiles(stripes.train.examples.paths[:1])
+    old_file = files.fingerprints[0]
+    monkeypatch.setattr("tftune.builders.trunk.RESIZING", -1)
+    monkeypatch.setattr("tftune.data.image_files.DECODING", -1)
+    assert small_model.cut("pooled")[0].fingerprint != old
+    assert ImageFiles(files.paths).fingerprints[0] != old_file

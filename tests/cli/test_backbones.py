@@ -20,5 +20,5 @@ def test_the_table_holds_every_backbone_whole_within_80_columns(sort, capsys):
 def test_json_holds_every_figure_with_its_source(capsys):
     command(sort="accuracy", as_json=True)
     rows = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in rows][0] == "efficientnet_v2_l"
+    assert [row["name"] for row in rows][0] == "convnext_xlarge"
     assert {"top1", "top1_source", "int8", "int8_reason", "mflops", "source"} <= set(rows[0])

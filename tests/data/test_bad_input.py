@@ -4,6 +4,7 @@ import io
 import json
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,6 +110,100 @@ class TestCorpus:
         for name in ("empty", "cut JPEG", "GIF bomb by its header"):
             with pytest.raises(TftuneError, match=f"{name}.jpg' cannot be decoded"):
                 small_model.predict(photos / "a" / f"{name}.jpg")
+
+
+def test_images_that_cannot_be_used_are_left_out_of_arrays_and_listed():
+    images = [np.full((8, 8, 3), 20 * index, np.uint8) for index in range(10)]
+    images[3] = np.zeros((8, 8, 7))
+    images[5] = np.full((8, 8), np.nan)
+    images[8] = np.full((8, 8, 3), -1)
+    labels = list("abababaabb")
+    with pytest.raises(TftuneError, match="3 of 10 examples .* Image 3 must .* Image 8 must"):
+        tftune.load_image_arrays(images, labels)
+    split = ["train"] * 6 + ["val", "test"] * 2
+    data = tftune.load_image_arrays(images, labels, split=split, on_bad="skip")
+    assert [line.split(" must")[0] for line in data.skipped] == ["Image 3", "Image 5", "Image 8"]
+    kept = [0, 1, 2, 4, 6, 7, 9]
+    found = {
+        int(part.examples.pixels(index)[0, 0, 0]) // 20: part.class_names[part.labels[index]]
+        for part in data.splits.values()
+        for index in range(len(part))
+    }
+    assert found == {index: labels[index] for index in kept}
+    assert [len(part) for part in data.splits.values()] == [4, 1, 2]
+    with pytest.raises(TftuneError, match="None of 2 images can be used. Image 0 must"):
+        tftune.load_image_arrays(images[3:6:2], labels[:2], on_bad="skip")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("memory_limit", [1 << 30, 500])
+def test_encoded_examples_that_cannot_be_decoded_are_left_out_of_a_tf_dataset(memory_limit):
+    good = [encode(side=8 + index) for index in range(6)]
+    bad = list(CORPUS.values())
+    encoded = [*good[:3], *bad[3:], *good[3:], *bad[:3]]
+    labels = [0, 1, 0, *[1] * len(bad[3:]), 1, 0, 1, 0, 0, 0]
+    examples = tf.data.Dataset.from_tensor_slices((encoded, labels))
+    data = tftune.load_tf_dataset(examples, on_bad="skip", memory_limit=memory_limit)
+    assert len(data.skipped) == len(CORPUS)
+    found = [
+        (part.examples.pixels(index).shape[0], int(part.labels[index]))
+        for part in data.splits.values()
+        for index in range(len(part))
+    ]
+    assert sorted(found) == [(8, 0), (9, 1), (10, 0), (11, 1), (12, 0), (13, 1)]
+
+
+class TestDamageFoundOnlyInUse:
+    """Loaded without `check_files`, damage past the header shows when pixels are read."""
+
+    @pytest.fixture
+    def data(self, tmp_path):
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            for index in range(4):
+                (tmp_path / name / f"{index}.jpg").write_bytes(encode("JPEG", 64))
+        (tmp_path / "a" / "cut.jpg").write_bytes(CORPUS["cut JPEG"])
+        data = tftune.load_image_folder(
+            tmp_path, check_files=False, validation_share=0.3, test_share=0
+        )
+        assert not data.skipped
+        return data
+
+    @pytest.mark.parametrize("cache", ["disk", "off"])
+    def test_training_names_the_file(self, data, small_model_of, cache):
+        phase = tftune.Phase("feature_extraction", "none", 1, 1e-3)
+        plan = tftune.Plan((phase,), cache=cache)
+        with pytest.raises(TftuneError, match="cut.jpg' cannot be decoded.*check_files=True"):
+            tftune.fine_tune(small_model_of(data), data, plan, verbose=False)
+
+    def test_evaluating_names_the_file(self, data, small_model_of):
+        place = next(part for part in data.splits.values() if "cut.jpg" in str(part.examples.names))
+        with pytest.raises(TftuneError, match="cut.jpg' cannot be decoded"):
+            tftune.evaluate(small_model_of(data), place)
+
+    def test_a_file_that_is_gone_is_named(self, data, small_model_of):
+        for path in data.train.examples.paths[:1]:
+            Path(path).unlink()
+        plan = tftune.Plan((tftune.Phase("feature_extraction", "none", 1, 1e-3),))
+        with pytest.raises(TftuneError, match="cannot be read: No such file"):
+            tftune.fine_tune(small_model_of(data), data, plan, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def small_model_of():
+    """One small network for all damaged data: its head has their two classes."""
+    made = []
+
+    def build(data):
+        if not made:
+            made.append(
+                tftune.build_image_classifier(
+                    "mobilenet_v3_small", data, image_size=(32, 32), weights=None
+                )
+            )
+        return made[0]
+
+    return build
 
 
 @quick

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from tftune.config.model_spec import HeadSpec
+from tftune.data.targets import Target
 from tftune.training.callbacks import assign
-from tftune.training.interpolate import best_mix, best_temperature
+from tftune.training.interpolate import best_mix, best_temperatures
+from tftune.training.losses import head_loss
+from tftune.training.objective import Objective
 
 HEAD = HeadSpec("label", "multiclass", ("a", "b", "c"), "logits", "probabilities")
+OBJECTIVE = Objective([HEAD], {"label": head_loss(HEAD)}, {"label": 1.0})
 
 
 @pytest.fixture
@@ -23,8 +27,8 @@ def scene():
     top = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3, name="logits")])
     model = SimpleNamespace(keras_model=top, spec=SimpleNamespace(heads=(HEAD,)))
     model.spec.logits_layer = "logits"
-    known = SimpleNamespace(known=np.ones(60, bool))
-    split = SimpleNamespace(labels=labels, targets=(known,))
+    target = Target("label", "multiclass", HEAD.class_names, labels)
+    split = SimpleNamespace(labels=labels, targets=(target,))
     cut = SimpleNamespace(top=top, model=model, logits=lambda split: np.asarray(top(rows)))
     return cut, split
 
@@ -43,11 +47,12 @@ def test_better_features_are_kept_although_they_come_too_sure(scene):
     assign(cut.top.trainable_variables, after)
     plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     assert plain(split.labels, cut.logits(split)) > plain(split.labels, first)
-    logits, share = best_mix(cut, split, before, first)
+    logits, share = best_mix(cut, split, before, first, OBJECTIVE)
     assert share == 1.0
     np.testing.assert_allclose(cut.logits(split), logits, rtol=1e-5, atol=1e-5)
     assert plain(split.labels, logits) < plain(split.labels, first)  # cooled
-    assert best_temperature(HEAD, split, logits)[1] == pytest.approx(1, abs=0.01)
+    left = best_temperatures(OBJECTIVE, split, logits)[1]
+    assert left.get("label", 1.0) == pytest.approx(1, abs=0.01)
 
 
 def test_a_phase_that_learnt_nothing_leaves_the_weights_bit_identical(scene):
@@ -57,7 +62,7 @@ def test_a_phase_that_learnt_nothing_leaves_the_weights_bit_identical(scene):
     assign(cut.top.trainable_variables, before)
     first = cut.logits(split)
     assign(cut.top.trainable_variables, after)
-    logits, share = best_mix(cut, split, before, first)
+    logits, share = best_mix(cut, split, before, first, OBJECTIVE)
     assert share == 0.0
     for variable, value in zip(cut.top.trainable_variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ from tftune.errors import ConfigError, check_choice
 
 POOLED = "pooled"
 LOGITS = "logits"
+STEPS = "steps"
 TEMPERATURE = "temperature"
 PROBABILITIES = "probabilities"
 VALUES = "values"
@@ -76,16 +78,21 @@ def attach_heads(
     return outputs if len(heads) > 1 else outputs[heads[0].name]
 
 
-def head_specs(targets: Sequence[Target]) -> tuple[HeadSpec, ...]:
+def head_specs(
+    targets: Sequence[Target], ordered: bool | Sequence[str] = False
+) -> tuple[HeadSpec, ...]:
     """Describe a head for every target, with the names of the layers it will have.
 
     Args:
         targets: their labels are used for the scale of regression values only.
+        ordered: True, or the names of the targets whose classes are steps of a scale.
 
     Raises:
-        ConfigError: if a target's class names are doubled or too few.
+        ConfigError: if a target's class names are doubled or too few, or `ordered` names no target
+            with one class an example.
     """
     specs = []
+    scales = _ordered_targets(targets, ordered)
     for target in targets:
         _check_names(target)
         prefix = "" if len(targets) == 1 else f"{_slug(target.name, targets)}_"
@@ -100,9 +107,20 @@ def head_specs(targets: Sequence[Target]) -> tuple[HeadSpec, ...]:
                 prefix + output,
                 offset,
                 scale,
+                target.name in scales,
             )
         )
     return tuple(specs)
+
+
+def dense_layer(head: HeadSpec) -> str:
+    """Name the layer that holds a head's own weights."""
+    return head.logits_layer.removesuffix(LOGITS) + STEPS if head.ordered else head.logits_layer
+
+
+def by_head(heads: Sequence[HeadSpec], values: Any) -> Mapping[str, Any]:
+    """Give values that a model takes or gives by head name, where one head has them plain."""
+    return values if len(heads) > 1 else {heads[0].name: values}
 
 
 def temperature_layer(head: HeadSpec) -> str | None:
@@ -121,7 +139,7 @@ def outputs_from_logits(
 
     Args:
         heads: the model's heads.
-        logits: shape (num_examples, num_outputs); for several heads, by logits layer.
+        logits: shape (num_examples, num_outputs); for several heads, by head name.
         temperatures: by head name.
 
     Returns:
@@ -129,8 +147,7 @@ def outputs_from_logits(
     """
     outputs = {}
     for head in heads:
-        rows = np.asarray(logits[head.logits_layer] if isinstance(logits, Mapping) else logits)
-        rows = rows.astype(np.float64)
+        rows = np.asarray(by_head(heads, logits)[head.name]).astype(np.float64)
         if head.task == "regression":
             answer = rows * np.array(head.scale) + np.array(head.offset)
         elif head.task == "multilabel":
@@ -144,7 +161,10 @@ def outputs_from_logits(
 
 
 def _answer(x: keras.KerasTensor, head: HeadSpec) -> keras.KerasTensor:
-    logits = keras.layers.Dense(len(head.class_names), name=head.logits_layer)(x)
+    units = len(head.class_names) - head.ordered
+    logits = keras.layers.Dense(units, name=dense_layer(head))(x)
+    if head.ordered:
+        logits = keras.layers.Identity(name=head.logits_layer)(_of_steps(logits))
     if head.task == "regression":
         return keras.layers.Rescaling(
             list(head.scale), list(head.offset), name=head.output_layer, dtype="float32"
@@ -153,6 +173,41 @@ def _answer(x: keras.KerasTensor, head: HeadSpec) -> keras.KerasTensor:
     if head.task == "multilabel":
         return keras.layers.Activation("sigmoid", name=head.output_layer, dtype="float32")(cooled)
     return keras.layers.Softmax(name=head.output_layer, dtype="float32")(cooled)
+
+
+def _of_steps(steps: keras.KerasTensor) -> keras.KerasTensor:
+    """Turn answers to "further than this class, if it got that far?" into log-probabilities.
+
+    The probability of getting further than a class is a product of probabilities, so it cannot
+    rise along the scale. Taken as logits, the log-probabilities of the classes stay what they are,
+    so everything that is made for one class an example holds: losses, temperature, exports.
+
+    Args:
+        steps: logits, shape (batch, num_classes - 1).
+
+    Returns:
+        Shape (batch, num_classes).
+
+    References:
+        Shi, Cao and Raschka 2021, https://arxiv.org/abs/2111.08851.
+    """
+    further = keras.ops.cumsum(keras.ops.log_sigmoid(steps), axis=-1)
+    ended = keras.ops.log_sigmoid(-steps)
+    return keras.ops.pad(further, [[0, 0], [1, 0]]) + keras.ops.pad(ended, [[0, 0], [0, 1]])
+
+
+def _ordered_targets(targets: Sequence[Target], ordered: bool | Sequence[str]) -> set[str]:
+    if isinstance(ordered, bool):
+        chosen = {target.name for target in targets} if ordered else set()
+    else:
+        chosen = {ordered} if isinstance(ordered, str) else set(ordered)
+    fitting = {target.name for target in targets if target.task == "multiclass"}
+    if not chosen <= fitting:
+        raise ConfigError(
+            "`ordered` must be True or name targets with one class an example "
+            f"({', '.join(map(repr, sorted(fitting))) or 'there is none'}). Received: {ordered!r}."
+        )
+    return chosen
 
 
 def _check_names(target: Target) -> None:

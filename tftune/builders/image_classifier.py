@@ -30,6 +30,7 @@ def build_image_classifier(
     *,
     class_names: Sequence[str] | None = None,
     task: str = "multiclass",
+    ordered: bool | Sequence[str] = False,
     image_size: tuple[int, int] | None = None,
     preprocessing: str | None = None,
     weights: str | os.PathLike[str] | None = "imagenet",
@@ -50,6 +51,9 @@ def build_image_classifier(
         class_names: the class names (for regression, the quantities), when there is no `data`.
         task: "multiclass" (two classes included), "multilabel" or "regression", when there is no
             `data`.
+        ordered: True if the classes are steps of a scale, such as grades, in the order of the class
+            names; of several targets, the names of those. Such a head learns step by step how far
+            up the scale an image is, so the probability of being beyond a step never rises.
         image_size: (height, width) in pixels; the preset's own by default.
         preprocessing: what a `keras.Model` or feature vector expects of pixels: "inside" (it takes
             0-255), "unit" (0 to 1; the default for TF-Hub), "tf" (-1 to 1), "torch", "caffe" or
@@ -76,7 +80,7 @@ def build_image_classifier(
             `keras.Model` cannot be a backbone.
         ShapeError: if a `keras.Model` does not turn images into features.
     """
-    heads = head_specs(_targets(data, class_names, task))
+    heads = head_specs(_targets(data, class_names, task), ordered)
     _check_head(dropout, hidden, activation)
     network = _network(backbone, image_size, preprocessing, weights)
     image_input = ImageInput(tuple(network.input_shape[1:3]), resize, background)

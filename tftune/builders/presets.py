@@ -69,6 +69,10 @@ _LITE_TOP1 = (
     "the TensorFlow weights that the installed ones were converted from; not measured again: "
     "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite"
 )
+_CONVNEXT_TOP1 = (
+    f"{KERAS_TABLE}; base, large and xlarge learned from ImageNet-21k first: "
+    "https://keras.io/api/applications/convnext/"
+)
 _UNKNOWN = "not known"
 
 _FAMILIES = {
@@ -98,7 +102,9 @@ _FAMILIES = {
     "nasnet": _Family("tf", None, _UNKNOWN, "https://arxiv.org/abs/1707.07012"),
     "efficientnet": _Family("inside", False, _SWISH, "https://arxiv.org/abs/1905.11946"),
     "efficientnet_v2": _Family("inside", None, _UNKNOWN, "https://arxiv.org/abs/2104.00298"),
-    "convnext": _Family("inside", None, _UNKNOWN, "https://arxiv.org/abs/2201.03545", ""),
+    "convnext": _Family(
+        "inside", None, _UNKNOWN, "https://arxiv.org/abs/2201.03545", _CONVNEXT_TOP1
+    ),
 }
 
 # name, factory, family, side in pixels, parameters, millions of operations, top-1
@@ -147,11 +153,11 @@ _ROWS = (
     ("efficientnet_v2_s", "EfficientNetV2S", "efficientnet_v2", 384, 20_331_360, 16_729, 0.839),
     ("efficientnet_v2_m", "EfficientNetV2M", "efficientnet_v2", 480, 53_150_388, 49_162, 0.853),
     ("efficientnet_v2_l", "EfficientNetV2L", "efficientnet_v2", 480, 117_746_848, 112_157, 0.857),
-    ("convnext_tiny", "ConvNeXtTiny", "convnext", 224, 27_820_128, 8_910, None),
-    ("convnext_small", "ConvNeXtSmall", "convnext", 224, 49_454_688, 17_366, None),
-    ("convnext_base", "ConvNeXtBase", "convnext", 224, 87_566_464, 30_707, None),
-    ("convnext_large", "ConvNeXtLarge", "convnext", 224, 196_230_336, 68_720, None),
-    ("convnext_xlarge", "ConvNeXtXLarge", "convnext", 224, 348_147_968, 121_838, None),
+    ("convnext_tiny", "ConvNeXtTiny", "convnext", 224, 27_820_128, 8_910, 0.813),
+    ("convnext_small", "ConvNeXtSmall", "convnext", 224, 49_454_688, 17_366, 0.823),
+    ("convnext_base", "ConvNeXtBase", "convnext", 224, 87_566_464, 30_707, 0.853),
+    ("convnext_large", "ConvNeXtLarge", "convnext", 224, 196_230_336, 68_720, 0.863),
+    ("convnext_xlarge", "ConvNeXtXLarge", "convnext", 224, 348_147_968, 121_838, 0.867),
 )
 
 

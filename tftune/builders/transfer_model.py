@@ -37,7 +37,7 @@ class TransferModel(Displayed):
     """A backbone with heads for what you want to know.
 
     `logits_model` and the top of a `cut` give logits: one tensor for one head, for several a
-    dictionary by logits layer. `class_names`, `task` and `num_classes` are the first head's.
+    dictionary by head name. `class_names`, `task` and `num_classes` are the first head's.
 
     Attributes:
         keras_model: from float32 RGB pixels in [0, 255], shape (batch, height, width, 3), to
@@ -218,7 +218,7 @@ class TransferModel(Displayed):
         """Compute what `keras_model` gives from what `logits_model` gives.
 
         Args:
-            logits: shape (num_examples, num_outputs); for several heads, by logits layer.
+            logits: shape (num_examples, num_outputs); for several heads, by head name.
 
         Returns:
             float32 probabilities or values of the same shape; for several heads, by head name.
@@ -370,8 +370,8 @@ class TransferModel(Displayed):
         return next(op for op in self.keras_model.operations if op.name == name).output
 
     def _logits(self) -> keras.KerasTensor | dict[str, keras.KerasTensor]:
-        tensors = {head.logits_layer: self._tensor(head.logits_layer) for head in self.heads}
-        return tensors if len(self.heads) > 1 else tensors[self.spec.logits_layer]
+        tensors = {head.name: self._tensor(head.logits_layer) for head in self.heads}
+        return tensors if len(self.heads) > 1 else tensors[self.heads[0].name]
 
 
 def load(path: str | os.PathLike[str]) -> TransferModel:

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tftune.config.image_input import ImageInput
+from tftune.data.resize import RESIZING
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Trunk:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """A digest of everything that decides the activations: graph, weights and contract."""
+        """A digest of all that decides the activations: graph, weights, contract and resizing."""
         digest = hashlib.blake2b(digest_size=16)
         config = self.keras_model.get_config()
         config.pop("name", None)
@@ -45,7 +46,7 @@ class Trunk:
         operations = self.keras_model.operations
         positions = {operation.name: f"#{index}" for index, operation in enumerate(operations)}
         digest.update(json.dumps(_plain(config, positions), sort_keys=True).encode())
-        digest.update(repr((positions[self.boundary], self.image_input)).encode())
+        digest.update(repr((positions[self.boundary], self.image_input, RESIZING)).encode())
         for weight in self.keras_model.get_weights():
             digest.update(np.ascontiguousarray(weight).data)
         return digest.hexdigest()

@@ -16,6 +16,7 @@ from tftune.cache.engines import Engine, EngineChoice, RunnableTrunk, choose_eng
 from tftune.cache.keys import DTYPES
 from tftune.cache.store import ActivationStore, Rows
 from tftune.config.image_input import ImageInput
+from tftune.data.bad_files import bad_files_named
 from tftune.data.pipeline import image_batches
 from tftune.errors import check_choice
 
@@ -109,7 +110,8 @@ def boundary_activations(
             inputs = image_batches(examples.take(missing), trunk.image_input, batch_size)
         else:
             inputs = batches(examples.take(missing), batch_size)
-        name, reason = _run(trunk, inputs, rows, fingerprints, missing, on_progress, engine)
+        with bad_files_named(examples):
+            name, reason = _run(trunk, inputs, rows, fingerprints, missing, on_progress, engine)
     report = PassReport(
         engine=name,
         reason=reason,

@@ -1,4 +1,4 @@
-"""`tftune train`: a folder of images becomes a run directory with a model."""
+"""`tftune train`: a folder or table of images becomes a run directory with a model."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ import typer
 
 from tftune.builders.presets import DEFAULT_PRESET
 from tftune.cli import console
-from tftune.cli.arguments import Folder, Overwrite, Quiet, Seed
+from tftune.cli.arguments import Overwrite, Quiet, Seed
+from tftune.cli.source import (
+    GroupColumn,
+    ImageColumn,
+    Labels,
+    Source,
+    SplitColumn,
+    load_source,
+)
 
 
 def command(
-    folder: Folder,
+    data: Source,
     output: Annotated[Path, typer.Option(help="The run directory to write.")],
     backbone: Annotated[str, typer.Option(help="See `tftune backbones`.")] = DEFAULT_PRESET,
     weights: Annotated[
@@ -28,6 +36,10 @@ def command(
             "number of images.",
         ),
     ] = None,
+    label: Labels = None,
+    image: ImageColumn = "path",
+    split_column: SplitColumn = None,
+    group: GroupColumn = None,
     unfreeze: Annotated[
         str | None,
         typer.Option(help="'none', 'all', a number of top stages, or a stage's name."),
@@ -37,19 +49,19 @@ def command(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fine-tune a backbone on FOLDER in two phases and write a run directory."""
+    """Fine-tune a backbone on DATA in two phases and write a run directory."""
     console.import_tensorflow_quietly()
     import tftune
     from tftune.reports.run_report import write_report
     from tftune.training.run_directory import check_output
 
     check_output(output, overwrite)
-    data = tftune.load_image_folder(folder, seed=seed)
+    dataset = load_source(data, label, image, split_column, group, seed=seed)
     chosen = None if weights.lower() == "none" else weights
-    model = tftune.build_image_classifier(backbone, data, weights=chosen)
+    model = tftune.build_image_classifier(backbone, dataset, weights=chosen)
     plan = tftune.plan(
         model,
-        data,
+        dataset,
         head_epochs=head_epochs,
         fine_tune_epochs=fine_tune_epochs,
         unfreeze=_number_or_name(unfreeze),
@@ -57,8 +69,10 @@ def command(
         seed=seed,
     )
     if not quiet:
-        print(f"{data}\n\n{plan}\n")
-    run = tftune.fine_tune(model, data, plan, output=output, overwrite=overwrite, verbose=not quiet)
+        print(f"{dataset}\n\n{plan}\n")
+    run = tftune.fine_tune(
+        model, dataset, plan, output=output, overwrite=overwrite, verbose=not quiet
+    )
     write_report(output)
     print(f"{run.verdict}\nWrote {output}. Try: tftune predict {output} IMAGE")
 

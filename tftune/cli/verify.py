@@ -10,7 +10,7 @@ import typer
 
 from tftune.cli import console
 from tftune.cli.arguments import Json, Seed
-from tftune.cli.split_choice import check_split, load_split
+from tftune.cli.source import check_split, load_split
 
 
 def command(
@@ -22,7 +22,7 @@ def command(
         Path | None, typer.Option(help="A .keras file or run directory to compare with.")
     ] = None,
     split: Annotated[
-        str, typer.Option(help="'train', 'validation' or 'test' of FOLDER, or 'all'.")
+        str, typer.Option(help="'train', 'validation' or 'test' of it, or 'all'.")
     ] = "test",
     resize: Annotated[
         str,
@@ -37,7 +37,7 @@ def command(
     import tftune
     from tftune.exporters.verify import verify_export
 
-    chosen = load_split(data, split, seed)
+    chosen = load_split(data, split, seed=seed)
     loaded = tftune.load(model) if model else None
     with console.native_output_hidden():
         verification = verify_export(export, chosen, loaded, resize)

@@ -25,6 +25,7 @@ class HeadSpec:
         output_layer: name of the layer that gives probabilities (for regression, the values).
         offset: for regression, what the logits 0 mean, one a quantity; empty otherwise.
         scale: for regression, what a step of 1 in the logits means, one a quantity.
+        ordered: whether the classes of a multiclass head are steps of a scale, the lowest first.
     """
 
     name: str
@@ -34,6 +35,7 @@ class HeadSpec:
     output_layer: str
     offset: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    ordered: bool = False
 
     def __post_init__(self) -> None:
         for name in ("class_names", "offset", "scale"):

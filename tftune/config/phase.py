@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ OPTIMIZERS = tuple(
 )
 SCHEDULES = ("warmup_cosine", "constant", "one_cycle", "reduce_on_plateau")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+REGRESSION_LOSSES = ("squared_error", "huber")
 PHASE_NAMES = ("feature_extraction", "fine_tuning")
 
 Unfreeze = str | int | float
@@ -49,7 +50,16 @@ class Phase:
         l2_sp: strength of the pull towards the weights a backbone layer started the run with; 0
             does not pull.
         class_weights: "balanced" weighs classes by the inverse of their frequency; a mapping gives
-            weights by class name (1 where it is silent); None weighs all examples alike.
+            weights by class name (1 where it is silent); None weighs all examples alike. For
+            several heads a mapping gives any of these by head name.
+        oversample: show rare classes as often as the largest: an epoch repeats their examples. For
+            one head with one class an example. Validation stays as it is.
+        focal_gamma: how strongly examples that are already classified well are played down; 0 does
+            not, 2 is usual.
+        regression_loss: "squared_error", or "huber", which is linear beyond one standard deviation
+            and so bears outliers.
+        head_weights: what the loss of each of several heads is multiplied by before all are
+            summed, by head name (1 where it is silent).
         precision: "float32", or "mixed_bfloat16" or "mixed_float16" to compute in half precision
             with float32 weights.
         patience: epochs without a better validation loss before the phase ends; 0 never does.
@@ -61,7 +71,8 @@ class Phase:
     References:
         l2_sp: Li et al. 2018, https://arxiv.org/abs/1802.01483. interpolate: Wortsman et al. 2022,
         https://arxiv.org/abs/2109.01903. one_cycle: Smith and Topin 2019,
-        https://arxiv.org/abs/1708.07120.
+        https://arxiv.org/abs/1708.07120. focal_gamma: Lin et al. 2017,
+        https://arxiv.org/abs/1708.02002.
     """
 
     name: str
@@ -78,7 +89,11 @@ class Phase:
     label_smoothing: float = 0.0
     ema: float = 0.0
     l2_sp: float = 0.0
-    class_weights: str | Mapping[str, float] | None = None
+    class_weights: str | Mapping[str, Any] | None = None
+    oversample: bool = False
+    focal_gamma: float = 0.0
+    regression_loss: str = "squared_error"
+    head_weights: Mapping[str, float] | None = None
     precision: str = "float32"
     patience: int = 0
     start_from_probe: bool = False
@@ -90,6 +105,7 @@ class Phase:
             ("name", self.name, PHASE_NAMES),
             ("schedule", self.schedule, SCHEDULES),
             ("precision", self.precision, PRECISIONS),
+            ("regression_loss", self.regression_loss, REGRESSION_LOSSES),
         ]
         if isinstance(self.optimizer, str):
             choices.append(("optimizer", self.optimizer, OPTIMIZERS))
@@ -98,8 +114,9 @@ class Phase:
                 "`optimizer` must be a name or a Keras config with a 'class_name'. "
                 f"Received: {self.optimizer!r}."
             )
-        if isinstance(self.class_weights, str):
-            choices.append(("class_weights", self.class_weights, ("balanced",)))
+        for weights in _leaves(self.class_weights):
+            if isinstance(weights, str):
+                choices.append(("class_weights", weights, ("balanced",)))
         if isinstance(self.batch_size, str):
             choices.append(("batch_size", self.batch_size, ("auto",)))
         for argument, received, valid in choices:
@@ -119,6 +136,7 @@ class Phase:
             ("weight_decay", 0),
             ("clip_norm", 0),
             ("l2_sp", 0),
+            ("focal_gamma", 0),
             ("patience", 0),
         ):
             value = getattr(self, argument)
@@ -132,12 +150,10 @@ class Phase:
             problems.append(f"`layer_decay` must be in (0, 1]. Received: {self.layer_decay!r}.")
         if not self.learning_rate > 0:
             problems.append(f"`learning_rate` must be above 0. Received: {self.learning_rate!r}.")
-        if isinstance(self.class_weights, Mapping) and not all(
-            weight >= 0 for weight in self.class_weights.values()
-        ):
-            problems.append(
-                f"`class_weights` must be at least 0. Received: {dict(self.class_weights)}."
-            )
+        for argument in ("class_weights", "head_weights"):
+            value = getattr(self, argument)
+            if not all(isinstance(w, str) or w >= 0 for w in _leaves(value)):
+                problems.append(f"`{argument}` must be at least 0. Received: {value!r}.")
         return problems
 
     def replace(self, **changes: Any) -> Phase:
@@ -150,3 +166,12 @@ class Phase:
         if isinstance(self.optimizer, str):
             return self.optimizer
         return str(self.optimizer["class_name"]).lower()
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield what a mapping of mappings holds; None holds nothing."""
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _leaves(inner)
+    elif value is not None:
+        yield value

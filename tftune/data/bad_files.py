@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tftune.errors import DataError, check_choice
 
@@ -37,5 +39,36 @@ def keep_good(problems: Sequence[str], on_bad: str) -> tuple[list[int], tuple[st
     return good, bad
 
 
+@contextlib.contextmanager
+def bad_files_named(*sources: Any) -> Iterator[None]:
+    """Say which files are damaged when reading them fails inside the block.
+
+    Files that were loaded without `check_files` are first decoded when they are used, and what
+    TensorFlow says then does not name them.
+
+    Args:
+        sources: what the block reads: `Examples`, or what holds no files.
+
+    Raises:
+        DataError: in place of TensorFlow's error, where a file is at fault.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:
+        raise
+    except tf.errors.OpError as error:
+        files = [source for source in sources if hasattr(source, "problems")]
+        bad = [problem for source in files for problem in source.problems()]
+        if not bad:
+            raise
+        more = f" And {len(bad) - _MOST_NAMED} more." if len(bad) > _MOST_NAMED else ""
+        raise DataError(
+            f"{' '.join(bad[:_MOST_NAMED])}{more} Load the data with `check_files=True`, which "
+            'finds such files first; `on_bad="skip"` then leaves them out.'
+        ) from error
+
+
 def _hint(on_bad: str) -> str:
-    return '`on_bad="skip"` leaves such files out and lists them.' if on_bad == "raise" else ""
+    return '`on_bad="skip"` leaves such examples out and lists them.' if on_bad == "raise" else ""

@@ -41,6 +41,9 @@ class Examples(Protocol):
     def pixels(self, index: int, background: Sequence[int] = WHITE) -> np.ndarray:
         """Return the same pixels as an array."""
 
+    def problems(self) -> list[str]:
+        """Look at every image again; return a sentence about each that cannot be used."""
+
     def encoded(self, index: int, background: Sequence[int] = WHITE) -> bytes:
         """Return bytes that the exported bytes signature decodes to the same pixels.
 

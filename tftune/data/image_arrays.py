@@ -11,12 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from tftune.data.assemble import assemble, check_split_names
+from tftune.data.bad_files import ON_BAD, keep_good
 from tftune.data.dataset import Dataset
 from tftune.data.decode import WHITE
 from tftune.data.image_files import as_png, fingerprint
 from tftune.data.labels import target_of_array
 from tftune.data.targets import DEFAULT_TARGET
-from tftune.errors import DataError
+from tftune.errors import DataError, check_choice
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +69,10 @@ class ImageArrays:
         """Return an image's pixels, uint8, shape (height, width, 3)."""
         return self.images[self.chosen[index]]
 
+    def problems(self) -> list[str]:
+        """Return nothing: images in memory were looked at when they came."""
+        return []
+
     def encoded(self, index: int, background: Sequence[int] = WHITE) -> bytes:
         """Return an image as PNG."""
         return as_png(self.pixels(index))
@@ -84,6 +89,7 @@ def load_image_arrays(
     validation_share: float = 0.15,
     test_share: float = 0.15,
     seed: int = 0,
+    on_bad: str = "raise",
 ) -> Dataset:
     """Take images and labels that are in memory already.
 
@@ -101,6 +107,8 @@ def load_image_arrays(
         validation_share: share of the examples for validation, in [0, 1).
         test_share: share of the examples for test, in [0, 1).
         seed: chooses which examples go to which split.
+        on_bad: "raise" names the images that cannot be used (of another shape, with NaN, out of
+            range); "skip" leaves them out and lists them in the Dataset's `skipped`.
 
     Returns:
         A Dataset that keeps the images in memory as 8-bit RGB.
@@ -108,9 +116,8 @@ def load_image_arrays(
     Raises:
         DataError: if images and labels do not match, or one cannot be used.
     """
-    pixels, notes = as_rgb(images)
     return dataset_of_arrays(
-        pixels,
+        as_rgb(images, on_bad),
         labels,
         class_names,
         task=task,
@@ -119,12 +126,11 @@ def load_image_arrays(
         shares=(validation_share, test_share),
         seed=seed,
         source="arrays",
-        notes=notes,
     )
 
 
 def dataset_of_arrays(
-    pixels: Sequence[np.ndarray] | np.ndarray,
+    rgb: RgbImages,
     labels: Any,
     class_names: Sequence[str] | None,
     *,
@@ -134,9 +140,11 @@ def dataset_of_arrays(
     shares: tuple[float, float],
     seed: int,
     source: str,
-    notes: Sequence[str],
 ) -> Dataset:
-    """Make a Dataset of 8-bit RGB images and labels; see `load_image_arrays`."""
+    """Make a Dataset of 8-bit RGB images and the labels of all images that were given."""
+    count = len(rgb.good) + len(rgb.skipped)
+    if not len(rgb.good):
+        raise DataError(f"None of {count} images can be used. {rgb.skipped[0]}")
     try:
         target, said = target_of_array(DEFAULT_TARGET, labels, class_names, task)
     except DataError:
@@ -144,36 +152,57 @@ def dataset_of_arrays(
     except (ValueError, TypeError) as error:
         raise DataError(f"`labels` cannot be read as an array: {error}.") from error
     for name, values in (("labels", target.labels), ("split", ready), ("groups", groups)):
-        if values is not None and len(values) != len(pixels):
+        if values is not None and len(values) != count:
             raise DataError(
                 f"`{name}` must have one entry an image. Received: {len(values)} for "
-                f"{len(pixels)} images."
+                f"{count} images."
             )
-    size = sum(image.nbytes for image in pixels)
-    kept = f"{len(pixels)} images are kept in memory ({size / 2**20:,.0f} MB)."
+    size = sum(image.nbytes for image in rgb.images)
+    kept = f"{len(rgb.images)} images are kept in memory ({size / 2**20:,.0f} MB)."
+    good = np.asarray(rgb.good, int)
     return assemble(
-        ImageArrays(pixels, np.arange(len(pixels))),
-        [target],
+        ImageArrays(rgb.images, np.arange(len(rgb.images))),
+        [target.take(good)],
         source=source,
         validation_share=shares[0],
         test_share=shares[1],
         seed=seed,
-        groups=groups,
-        ready=ready,
-        notes=[kept, *notes, *said],
+        groups=None if groups is None else [groups[index] for index in good],
+        ready=None if ready is None else [ready[index] for index in good],
+        notes=[kept, *rgb.notes, *said],
+        skipped=rgb.skipped,
     )
 
 
-def as_rgb(images: Any) -> tuple[Sequence[np.ndarray] | np.ndarray, list[str]]:
+@dataclass(frozen=True)
+class RgbImages:
+    """Images brought to 8-bit RGB.
+
+    Attributes:
+        images: uint8, shape (num_images, height, width, 3), or a list of images where sizes differ.
+        good: which of the given images they are, in order.
+        skipped: one sentence for every other one.
+        notes: what was assumed.
+    """
+
+    images: Sequence[np.ndarray] | np.ndarray
+    good: Sequence[int]
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def as_rgb(images: Any, on_bad: str = "raise", first: int = 0) -> RgbImages:
     """Bring images of any usual type to 8-bit RGB.
 
-    Returns:
-        uint8, shape (num_images, height, width, 3), or a list of images where sizes differ; and
-        notes on what was assumed.
+    Args:
+        images: see `load_image_arrays`.
+        on_bad: "raise" names images that cannot be used; "skip" leaves them out.
+        first: the number of the first image, for messages.
 
     Raises:
-        DataError: naming the first image that cannot be used.
+        DataError: naming the images that cannot be used.
     """
+    check_choice("on_bad", on_bad, ON_BAD)
     given: Any = images
     if isinstance(images, np.ndarray) and images.dtype != object:
         if images.ndim not in (3, 4) or not images.size:
@@ -190,28 +219,49 @@ def as_rgb(images: Any) -> tuple[Sequence[np.ndarray] | np.ndarray, list[str]]:
         raise DataError("`images` must hold at least one image. Received: none.")
     is_plain = isinstance(given, np.ndarray) and given.dtype == np.uint8 and given.shape[3:] == (3,)
     if is_plain:
-        return given, []  # nothing to do and nothing copied
-    arrays = [_checked(image, index) for index, image in enumerate(given)]
+        return RgbImages(given, range(len(given)))  # nothing to do and nothing copied
+    arrays, problems = [], []
+    for index, image in enumerate(given, first):
+        array, problem = _looked_at(image, index)
+        arrays.append(array)
+        problems.append(problem)
     # The range is that of all images: a dark one must not be taken for one in [0, 1].
-    highest = max(float(array.max()) for array in arrays)
-    kinds = {array.dtype.kind for array in arrays}
-    in_units = kinds == {"f"} and highest <= 1
-    is_deep = any(array.dtype == np.uint16 for array in arrays) and highest > 255
+    usable = [array for array in arrays if array is not None]
+    highest = max((float(array.max()) for array in usable), default=0.0)
+    in_units = {array.dtype.kind for array in usable} == {"f"} and highest <= 1
+    is_deep = any(array.dtype == np.uint16 for array in usable) and highest > 255
     limit = 1 if in_units else 65535 if is_deep else 255
-    notes = ["Images in [0, 1] are scaled to [0, 255]."] if in_units else []
-    converted = []
     for index, array in enumerate(arrays):
-        if array.min() < 0 or array.max() > limit:
-            raise DataError(
-                f"Image {index} must have values in [0, {limit}]. "
+        if array is not None and (array.min() < 0 or array.max() > limit):
+            problems[index] = (
+                f"Image {first + index} must have values in [0, {limit}]. "
                 f"Received: {array.min():g} to {array.max():g}."
             )
+    if on_bad == "raise":
+        keep_good(problems, on_bad)
+    good = [index for index, problem in enumerate(problems) if not problem]
+    converted = []
+    for index in good:
+        array = arrays[index]
+        assert array is not None
         if is_deep:
             array = array.astype(np.uint16) >> 8
         scaled = np.rint(array * 255) if in_units else np.rint(array)
         converted.append(_three_channels(scaled.astype(np.uint8)))
     same = len({array.shape for array in converted}) == 1
-    return (np.stack(converted) if same else converted), notes
+    notes = ("Images in [0, 1] are scaled to [0, 255].",) if in_units else ()
+    skipped = tuple(problem for problem in problems if problem)
+    return RgbImages(np.stack(converted) if same else converted, good, skipped, notes)
+
+
+def _looked_at(image: Any, index: int) -> tuple[np.ndarray | None, str]:
+    """Return an image as an array, or None and what is wrong with it."""
+    if isinstance(image, DataError):  # what came in its place
+        return None, str(image)
+    try:
+        return _checked(image, index), ""
+    except DataError as error:
+        return None, str(error)
 
 
 def _checked(image: Any, index: int) -> np.ndarray:

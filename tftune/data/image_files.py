@@ -26,6 +26,9 @@ from tftune.data.decode import (
 from tftune.data.headers import PILLOW, PLAIN, sniff_file
 from tftune.errors import DataError
 
+DECODING = 2
+"""Another number whenever the same bytes would become other pixels: caches tell them apart."""
+
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
@@ -76,7 +79,7 @@ class ImageFiles:
         if self.known_fingerprints is not None:
             return self.known_fingerprints
         with ThreadPoolExecutor() as pool:
-            return tuple(pool.map(lambda path: fingerprint(Path(path).read_bytes()), self.paths))
+            return tuple(pool.map(_fingerprint_of_file, self.paths))
 
     def reader(self, background: Sequence[int] = WHITE) -> Callable[[tf.Tensor], tf.Tensor]:
         """Return a graph function from an index to pixels; see `Examples.reader`."""
@@ -89,6 +92,10 @@ class ImageFiles:
     def pixels(self, index: int, background: Sequence[int] = WHITE) -> np.ndarray:
         """Return an image's pixels, uint8, shape (height, width, 3)."""
         return read_image(self.paths[index], background)
+
+    def problems(self) -> list[str]:
+        """Decode every file and return a sentence about each that cannot be."""
+        return [check.problem for check in check_images(self.paths) if check.problem]
 
     def encoded(self, index: int, background: Sequence[int] = WHITE) -> bytes:
         """Return bytes that the exported bytes signature decodes to the same pixels."""
@@ -148,8 +155,17 @@ def check_images(paths: Sequence[str], decode: bool = True) -> list[CheckedFile]
 
 
 def fingerprint(content: bytes) -> str:
-    """Return a digest of an image's bytes; another reading of bytes as pixels changes it."""
-    return hashlib.blake2b(content, digest_size=16, person=b"tftune-pixels-2").hexdigest()
+    """Return a digest of an image's bytes and of the way they are decoded."""
+    person = f"tftune-pixels-{DECODING}".encode()
+    return hashlib.blake2b(content, digest_size=16, person=person).hexdigest()
+
+
+def _fingerprint_of_file(path: str) -> str:
+    try:
+        return fingerprint(Path(path).read_bytes())
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"Image {path!r} cannot be read: {reason}.") from error
 
 
 def as_png(pixels: np.ndarray) -> bytes:

@@ -6,6 +6,9 @@ import tensorflow as tf
 
 from tftune.config.image_input import ImageInput
 
+RESIZING = 1
+"""Another number whenever the same image would come out as other pixels: caches tell them apart."""
+
 _STEPS = 32.0  # positions between two pixels that OpenCV tells apart
 
 

@@ -63,6 +63,13 @@ class Target:
             return self.labels >= 0
         return np.isfinite(self.labels).all(axis=1)
 
+    @property
+    def partly_known(self) -> np.ndarray:
+        """Which examples have a value for at least one class or quantity, bool, (num_examples,)."""
+        if self.task == "multiclass":
+            return self.known
+        return np.isfinite(self.labels).any(axis=1)
+
     def take(self, indices: np.ndarray) -> Target:
         """Return the target of the chosen examples, in the order given."""
         return replace(self, labels=self.labels[indices])

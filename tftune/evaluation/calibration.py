@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_expit, log_softmax
 
+from tftune.builders.heads import by_head
 from tftune.builders.transfer_model import TransferModel
 from tftune.data.dataset import Split
 from tftune.errors import DataError, ShapeError
@@ -71,7 +71,7 @@ def calibrate_with(
     for head, target in zip(model.heads, split.targets, strict=True):
         if head.task == "regression":
             continue
-        rows = logits[head.logits_layer] if isinstance(logits, Mapping) else logits
+        rows = by_head(model.heads, logits)[head.name]
         found.append(_fit_head(head.name, head.task, np.asarray(rows), target.labels, seed))
     if found:
         model.temperature = {fit.head: fit.temperature for fit in found}

@@ -9,8 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from tftune.builders.heads import by_head
 from tftune.builders.transfer_model import TransferModel
 from tftune.config.model_spec import HeadSpec
+from tftune.data.bad_files import bad_files_named
 from tftune.data.dataset import Split
 from tftune.data.pipeline import image_batches
 from tftune.errors import DataError
@@ -76,7 +78,7 @@ def evaluate_logits(model: TransferModel, split: Split, logits: Any, seed: int =
     found = []
     for head, target in zip(model.heads, split.targets, strict=True):
         answers = outputs[head.name] if isinstance(outputs, Mapping) else outputs
-        raw = logits[head.logits_layer] if isinstance(logits, Mapping) else logits
+        raw = by_head(model.heads, logits)[head.name]
         known = target.known if head.task == "multiclass" else _any_known(target.labels)
         if not known.any():
             raise DataError(f"No example of the {split.name} split has a known {head.name!r}.")
@@ -151,7 +153,7 @@ def logits_of_split(
     """Run a model over a split from its original files, up to its logits.
 
     Returns:
-        float32, shape (num_examples, num_outputs); for several heads by logits layer.
+        float32, shape (num_examples, num_outputs); for several heads by head name.
     """
     return _run(model.forward_logits, model, split, batch_size, on_progress)
 
@@ -176,11 +178,12 @@ def _run(
 ) -> Any:
     answers: list[Any] = []
     done = 0
-    for pixels in image_batches(split.examples, model.image_input, batch_size):
-        answers.append(keras.tree.map_structure(np.asarray, network(pixels)))
-        done += len(pixels)
-        if on_progress:
-            on_progress(done, len(split))
+    with bad_files_named(split.examples):
+        for pixels in image_batches(split.examples, model.image_input, batch_size):
+            answers.append(keras.tree.map_structure(np.asarray, network(pixels)))
+            done += len(pixels)
+            if on_progress:
+                on_progress(done, len(split))
     return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *answers)
 
 

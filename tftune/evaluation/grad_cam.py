@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tftune.builders.heads import by_head
 from tftune.builders.transfer_model import TransferModel
 from tftune.errors import ConfigError, check_choice
 from tftune.results.heatmap import Heatmap
@@ -60,7 +61,7 @@ def grad_cam(
     with tf.GradientTape() as tape:
         tape.watch(features)
         logits = top(features, training=False)
-        rows = logits[spec.logits_layer] if isinstance(logits, dict) else logits
+        rows = by_head(model.heads, logits)[spec.name]
         answers = _answers(model, logits, spec.name)
         if class_name is not None:
             place = spec.class_names.index(class_name)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.stats import ttest_ind_from_stats
 
+from tftune.builders.heads import by_head
 from tftune.builders.transfer_model import TransferModel
 from tftune.data.dataset import Split
 from tftune.data.pipeline import image_batches
@@ -181,17 +182,15 @@ def measure_slices(
 
 def _first_head(model: TransferModel, pixels: tf.Tensor) -> np.ndarray:
     logits = model.forward_logits(pixels)
-    return np.asarray(logits[model.spec.logits_layer] if isinstance(logits, dict) else logits)
+    return np.asarray(by_head(model.heads, logits)[model.heads[0].name])
 
 
 def _outputs(model: TransferModel, logits: np.ndarray) -> np.ndarray:
     if len(model.heads) == 1:
         return np.asarray(model.outputs_from_logits(logits))
     # The other heads' answers are not needed, only their places.
-    rows = {
-        head.logits_layer: np.zeros((len(logits), len(head.class_names))) for head in model.heads
-    }
-    rows[model.spec.logits_layer] = logits
+    rows = {head.name: np.zeros((len(logits), len(head.class_names))) for head in model.heads}
+    rows[model.heads[0].name] = logits
     return np.asarray(model.outputs_from_logits(rows)[model.heads[0].name])
 
 

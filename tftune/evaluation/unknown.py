@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
+from tftune.builders.heads import by_head
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
@@ -130,6 +129,6 @@ def _energies(model: TransferModel, split: Split) -> np.ndarray:
     found = []
     for pixels in image_batches(split.examples, model.image_input):
         logits = model.forward_logits(pixels)
-        first = logits[model.spec.logits_layer] if isinstance(logits, Mapping) else logits
+        first = by_head(model.heads, logits)[model.heads[0].name]
         found.append(energy(np.asarray(first)))
     return np.concatenate(found)

@@ -86,13 +86,15 @@ def _verdict_parts(run: RunFiles, test: Evaluation | None) -> list[str]:
     verdict = run.metrics.get("verdict", "")
     if not isinstance(verdict, dict):
         return [*parts, page.paragraph(str(verdict))]
-    rows = [
-        [name, f"{score['value']:.3f}", f"{score['low']:.3f} to {score['high']:.3f}"]
-        for name, score in verdict.get("scores", {}).items()
-    ]
-    columns = ["weights", verdict.get("metric", "score"), "95% interval"]
-    caption = f"Verdict on {verdict.get('num_examples', '?')} validation examples"
-    return [*parts, page.paragraph(verdict["sentence"]), page.table(columns, rows, caption)]
+    for judged in (verdict, *verdict.get("others", ())):
+        rows = [
+            [name, f"{score['value']:.3f}", f"{score['low']:.3f} to {score['high']:.3f}"]
+            for name, score in judged.get("scores", {}).items()
+        ]
+        columns = ["weights", judged.get("metric", "score"), "95% interval"]
+        caption = f"Verdict on {judged.get('num_examples', '?')} validation examples"
+        parts += [page.paragraph(judged["sentence"]), page.table(columns, rows, caption)]
+    return parts
 
 
 def _evaluation_parts(run: RunFiles, test: Evaluation | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +23,13 @@ class TrainingRun(Displayed):
         model: the trained TransferModel, with the best weights.
         plan: what was asked for.
         history: a row an epoch: phase, epoch, loss, accuracy, val_loss, val_accuracy,
-            learning_rate (at the epoch's end) and seconds.
+            learning_rate (at the epoch's end) and seconds. A regression has error in place of
+            accuracy. For several heads loss is the weighted sum, and each head has columns of its
+            own: colour_loss, colour_accuracy, val_colour_loss, val_colour_accuracy.
         validation: one Evaluation on the validation split after each phase, by phase name.
         timings: seconds by step.
         data_fingerprint: digest of the data's contents and labels.
-        verdict: did fine-tuning help, by how much, and is it certain.
+        verdict: did fine-tuning help, by how much, and is it certain; for each of several heads.
         folder: where the run was written, or an empty string.
         forgetting: how far fine-tuning moved the features; None where it did not, or where they
             were not cached.
@@ -47,9 +49,23 @@ class TrainingRun(Displayed):
 
     def sections(self) -> list[str | Table]:
         """Show every epoch, then the verdict."""
-        shown = self.figures
-        measured = [*shown, *(f"val_{name}" for name in shown)]
-        columns = ("phase", "epoch", *(name.replace("_", " ") for name in measured), "seconds")
+        loss, *judged = self.figures
+        # Several heads would not fit side by side.
+        groups = [(loss, *judged)] if len(judged) <= 1 else [(loss,), *((name,) for name in judged)]
+        spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.timings.items())
+        return [
+            *(
+                self._table(group, "" if place else "Training")
+                for place, group in enumerate(groups)
+            ),
+            f"Time: {spent}.",
+            *self.notes,
+            *(self.forgetting.sections() if self.forgetting else ()),
+            *self.verdict.sections(),
+        ]
+
+    def _table(self, figures: Sequence[str], title: str) -> Table:
+        measured = [*figures, *(f"val_{name}" for name in figures)]
         rows = [
             (
                 row["phase"],
@@ -59,20 +75,13 @@ class TrainingRun(Displayed):
             )
             for row in self.history.to_dict("records")
         ]
-        spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.timings.items())
-        return [
-            Table(columns, rows, title="Training"),
-            f"Time: {spent}.",
-            *self.notes,
-            *(self.forgetting.sections() if self.forgetting else ()),
-            *self.verdict.sections(),
-        ]
+        columns = ("phase", "epoch", *(name.replace("_", " ") for name in measured), "seconds")
+        return Table(columns, rows, title=title)
 
     @property
     def figures(self) -> tuple[str, ...]:
-        """What was measured in training: "loss", and "accuracy" or "error" by task."""
-        beside = [name for name in ("accuracy", "error") if name in self.history]
-        return ("loss", *beside)
+        """What was measured: "loss", and "accuracy" or "error", of several heads by name."""
+        return _figures(self.history)
 
     def plot(self) -> Any:
         """Draw what was measured over epochs, phases side by side.
@@ -94,10 +103,10 @@ def plot_history(history: pd.DataFrame) -> Any:
     """
     from matplotlib.figure import Figure
 
-    pairs = [name for name in ("loss", "accuracy", "error") if f"val_{name}" in history]
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    pairs = [name for name in _figures(history) if f"val_{name}" in history]
+    figure = Figure(figsize=(max(9, 3.4 * len(pairs)), 3.4), layout="constrained")
     panels = figure.subplots(1, len(pairs), squeeze=False)[0]
-    loss = "loss (nats)" if "accuracy" in history else "loss"
+    loss = "loss (nats)" if "accuracy" in pairs else "loss"
     steps = range(1, len(history) + 1)
     starts = history["phase"].ne(history["phase"].shift()).to_numpy().nonzero()[0]
     for axes, name in zip(panels, pairs, strict=True):
@@ -110,3 +119,8 @@ def plot_history(history: pd.DataFrame) -> Any:
         axes.legend(frameon=False)
     figure.suptitle(" then ".join(history["phase"].unique()))
     return figure
+
+
+def _figures(history: pd.DataFrame) -> tuple[str, ...]:
+    judged = [name for name in history if name.endswith(("accuracy", "error"))]
+    return ("loss", *(name for name in judged if not name.startswith("val_")))

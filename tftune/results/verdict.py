@@ -23,6 +23,8 @@ class Verdict(Displayed):
             does not count right answers.
         num_examples: validation examples.
         sentence: all of it in one sentence.
+        head: the head that is judged, where the model has several.
+        others: the verdicts on the model's other heads.
     """
 
     scores: Mapping[str, Interval]
@@ -31,6 +33,8 @@ class Verdict(Displayed):
     p_value: float | None
     num_examples: int
     sentence: str
+    head: str = ""
+    others: tuple[Verdict, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary."""
@@ -41,6 +45,8 @@ class Verdict(Displayed):
             "gain": asdict(self.gain),
             "p_value": self.p_value,
             "num_examples": self.num_examples,
+            "head": self.head,
+            "others": [other.to_json() for other in self.others],
         }
 
     def sections(self) -> list[str | Table]:
@@ -49,5 +55,10 @@ class Verdict(Displayed):
             (name, f"{score.value:.3f}", f"{score.low:.3f} to {score.high:.3f}")
             for name, score in self.scores.items()
         ]
-        title = f"Verdict on {self.num_examples} validation examples"
-        return [Table(("weights", self.metric, "95% interval"), rows, title=title), self.sentence]
+        on = f"{self.head!r} on " if self.head else "on "
+        title = f"Verdict {on}{self.num_examples} validation examples"
+        return [
+            Table(("weights", self.metric, "95% interval"), rows, title=title),
+            self.sentence,
+            *(section for other in self.others for section in other.sections()),
+        ]

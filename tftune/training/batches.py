@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,58 +17,73 @@ import tensorflow as tf
 from tftune.cache.activations import Activations
 from tftune.config.image_input import ImageInput
 from tftune.data.dataset import Split
+from tftune.data.imbalance import oversampled_order
 from tftune.data.resize import resize_images
+from tftune.data.targets import Target
+from tftune.errors import ConfigError
 from tftune.training.views import Views
 
 
-def epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
+def epoch_order(
+    num_examples: int, seed: int, epoch: int, repeated: Target | None = None
+) -> np.ndarray:
     """Return the order of examples in an epoch: a pure function of seed and epoch.
 
+    Args:
+        num_examples: how many there are.
+        seed: with the epoch, decides the order.
+        epoch: from 0.
+        repeated: a target whose rare classes are to be seen as often as its largest.
+
     Returns:
-        A permutation of range(num_examples).
+        A permutation of range(num_examples); where classes are repeated, each index at least once.
     """
+    if repeated is not None:
+        return oversampled_order(repeated, seed, epoch)
     return np.random.default_rng([seed, epoch]).permutation(num_examples)
 
 
 def cached_epochs(
     views: Sequence[np.ndarray | Activations],
-    labels: np.ndarray,
+    labels: Any,
     batch_size: int,
     epochs: int | None,
     seed: int | None,
     start: tuple[int, int] = (0, 0),
     drop_remainder: bool = False,
+    repeated: Target | None = None,
 ) -> tf.data.Dataset:
     """Gather rows of cached activations epoch after epoch; memory is a few batches.
 
     Args:
         views: the activations of each view of the examples, shape (num_examples, ...), any float
             type; epochs see them in turn.
-        labels: shape (num_examples,).
+        labels: shape (num_examples, ...), or a dictionary of such arrays for several heads.
         batch_size: examples a batch; the last one of an epoch may be smaller.
         epochs: how many epochs to chain; None never ends, as Keras wants it with
             `steps_per_epoch` (it warns of the end of the data even after the last step).
         seed: with the epoch, decides the order; None keeps the examples' own order.
         start: the epoch and the batch in it to begin with, both from 0.
         drop_remainder: leave out a smaller last batch, as several devices need it.
+        repeated: a target whose rare classes are seen as often as its largest, with a seed.
 
     Returns:
         Dataset of (float32 activations, labels).
     """
-    labels_tensor = tf.constant(labels)
+    labels = tf.nest.map_structure(tf.constant, labels)
 
     def rows(chosen: np.ndarray, epoch: np.ndarray) -> np.ndarray:
         return np.asarray(views[int(epoch) % len(views)][chosen], dtype=np.float32)
 
     def one_epoch(indices: tf.data.Dataset, epoch: tf.Tensor) -> tf.data.Dataset:
-        def gather(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def gather(chosen: tf.Tensor) -> tuple[tf.Tensor, Any]:
             gathered = tf.numpy_function(rows, [chosen, epoch], tf.float32)
             shape = (None, *views[0].shape[1:])
-            return tf.ensure_shape(gathered, shape), tf.gather(labels_tensor, chosen)
+            return tf.ensure_shape(gathered, shape), _rows(labels, chosen)
 
         return indices.batch(batch_size, drop_remainder).map(gather)
 
-    return _chain(len(labels), batch_size, seed, epochs, one_epoch, start)
+    return _chain(len(views[0]), batch_size, seed, epochs, one_epoch, start, repeated)
 
 
 def image_epochs(
@@ -79,6 +95,7 @@ def image_epochs(
     start: tuple[int, int] = (0, 0),
     drop_remainder: bool = False,
     views: Views | None = None,
+    repeated: Target | None = None,
 ) -> tf.data.Dataset:
     """Read labelled images epoch after epoch, in the same orders as `cached_epochs`.
 
@@ -92,22 +109,28 @@ def image_epochs(
         start: the epoch and the batch in it to begin with, both from 0.
         drop_remainder: leave out a smaller last batch, as several devices need it.
         views: says how images are changed at random; None leaves them.
+        repeated: a target whose rare classes are seen as often as its largest, with a seed.
 
     Returns:
         Dataset of (float32 images in [0, 255], labels). Where images are blended, class numbers
         become shares of the classes, float32, shape (batch, num_classes).
     """
     pixels_of = split.examples.reader(image_input.background)
-    labels = tf.constant(split.labels)
+    labels = tf.nest.map_structure(tf.constant, labels_of(split))
     draw = views.draw(split.examples) if views else None
     blend = views.blend(split.num_classes) if views else None
-    per_epoch = math.ceil(len(split) / batch_size)
+    if blend is not None and len(split.targets) > 1:
+        raise ConfigError(
+            "`augment` blends images (MixUp or CutMix), which takes a model with one "
+            f"head. Received: {len(split.targets)} heads. Leave the blending out."
+        )
+    per_epoch = math.ceil(examples_an_epoch(len(split), repeated) / batch_size)
 
     def one_epoch(indices: tf.data.Dataset, epoch: tf.Tensor) -> tf.data.Dataset:
-        def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def read(index: tf.Tensor) -> tuple[tf.Tensor, Any]:
             image = resize_images(pixels_of(index), image_input)
             image = draw(image, index, epoch) if draw else image
-            return image, tf.gather(labels, index)
+            return image, _rows(labels, index)
 
         examples = indices.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         batches = examples.batch(batch_size, drop_remainder)
@@ -118,7 +141,27 @@ def image_epochs(
             first += tf.where(epoch == start[0], tf.constant(start[1], tf.int64), 0)
         return batches.enumerate(first).map(lambda step, batch: blend(batch[0], batch[1], step))
 
-    return _chain(len(split), batch_size, seed, epochs, one_epoch, start)
+    return _chain(len(split), batch_size, seed, epochs, one_epoch, start, repeated)
+
+
+def examples_an_epoch(num_examples: int, repeated: Target | None = None) -> int:
+    """Count what an epoch shows, repetitions included; see `epoch_order`."""
+    return num_examples if repeated is None else len(oversampled_order(repeated))
+
+
+def labels_of(split: Split) -> Any:
+    """Return a split's labels as the networks that train on it answer.
+
+    Returns:
+        One target's labels; for several targets a dictionary of them by name.
+    """
+    if len(split.targets) == 1:
+        return split.labels
+    return {target.name: target.labels for target in split.targets}
+
+
+def _rows(labels: Any, chosen: tf.Tensor) -> Any:
+    return tf.nest.map_structure(lambda column: tf.gather(column, chosen), labels)
 
 
 def _chain(
@@ -128,16 +171,17 @@ def _chain(
     epochs: int | None,
     one_epoch: Callable[[tf.data.Dataset, tf.Tensor], tf.data.Dataset],
     start: tuple[int, int],
+    repeated: Target | None,
 ) -> tf.data.Dataset:
     def order_of(epoch: np.ndarray) -> np.ndarray:
-        order = np.arange(count) if seed is None else epoch_order(count, seed, int(epoch))
+        order = np.arange(count) if seed is None else epoch_order(count, seed, int(epoch), repeated)
         return order[start[1] * batch_size :] if epoch == start[0] else order
 
     def batches_of(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.ensure_shape(tf.numpy_function(order_of, [epoch], tf.int64), (None,))
         return one_epoch(tf.data.Dataset.from_tensor_slices(order), epoch)
 
-    num_batches = math.ceil(count / batch_size)
+    num_batches = math.ceil(examples_an_epoch(count, repeated) / batch_size)
     if epochs is None:
         return tf.data.Dataset.counter(start[0]).flat_map(batches_of).prefetch(2)
     batches = tf.data.Dataset.range(epochs).flat_map(batches_of).prefetch(2)

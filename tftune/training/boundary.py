@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,9 +18,10 @@ from tftune.config.phase import Phase
 from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset, Split
 from tftune.data.pipeline import image_batches
+from tftune.data.targets import Target
 from tftune.errors import CacheFullError
 from tftune.progress import Progress
-from tftune.training.batches import cached_epochs, image_epochs
+from tftune.training.batches import cached_epochs, image_epochs, labels_of
 from tftune.training.views import Views, pass_name
 
 
@@ -34,6 +36,7 @@ class CutModel:
         activations: the boundary's activations by split name; empty without a boundary.
         views: how training images are changed at random; None leaves them.
         drawn: the training split's activations for each view beyond the images themselves.
+        repeated: a target of which training batches show rare classes as often as the largest.
         notes: what the reader should know, one sentence each.
     """
 
@@ -43,6 +46,7 @@ class CutModel:
     activations: dict[str, Activations] = field(default_factory=dict)
     views: Views | None = None
     drawn: list[Activations] = field(default_factory=list)
+    repeated: Target | None = None
     notes: list[str] = field(default_factory=list)
     _forward: Callable[[tf.Tensor], tf.Tensor] | None = None
 
@@ -70,21 +74,27 @@ class CutModel:
                 start,
                 drop_remainder,
                 self.views,
+                self.repeated,
             )
         rows = [self.activations[split.name], *self.drawn]
-        return cached_epochs(rows, split.labels, batch_size, None, seed, start, drop_remainder)
+        labels = labels_of(split)
+        return cached_epochs(
+            rows, labels, batch_size, None, seed, start, drop_remainder, self.repeated
+        )
 
     def ordered_batches(self, split: Split, batch_size: int) -> tf.data.Dataset:
         """Return batches of (input, label) once, in the examples' own order."""
         if self.boundary is None:
             return image_epochs(split, self.model.image_input, batch_size, 1, None)
-        return cached_epochs([self.activations[split.name]], split.labels, batch_size, 1, None)
+        rows = [self.activations[split.name]]
+        return cached_epochs(rows, labels_of(split), batch_size, 1, None)
 
-    def logits(self, split: Split, batch_size: int = 64) -> np.ndarray:
+    def logits(self, split: Split, batch_size: int = 64) -> Any:
         """Run the top over a split with the weights it has now.
 
         Returns:
-            float32, shape (num_examples, num_outputs).
+            float32, shape (num_examples, num_outputs); for several heads a dictionary of such
+            arrays by head name.
         """
         if self._forward is None:
             shape = (None, *self.top.input_shape[1:])
@@ -92,8 +102,8 @@ class CutModel:
                 lambda inputs: self.top(inputs, training=False),
                 input_signature=[tf.TensorSpec(shape, tf.float32)],
             )
-        rows = [self._forward(batch).numpy() for batch in self._inputs(split, batch_size)]
-        return np.concatenate(rows).astype(np.float32)
+        rows = [self._forward(batch) for batch in self._inputs(split, batch_size)]
+        return tf.nest.map_structure(lambda *parts: np.concatenate(parts).astype(np.float32), *rows)
 
     def _inputs(self, split: Split, batch_size: int) -> Iterator[tf.Tensor]:
         if self.boundary is None:

@@ -16,6 +16,8 @@ import numpy as np
 
 from tftune.errors import NonFiniteLossError
 
+FIGURES = ("accuracy", "error")
+
 
 def copy_of(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
     """Return the variables' values as arrays of their own."""
@@ -138,9 +140,10 @@ class History(keras.callbacks.Callback):
         self.rows.append(row)
         self._log(row)
         told = [
-            f"val {name} {row[f'val_{name}']:.4g}"
-            for name in ("loss", "accuracy", "error")
-            if f"val_{name}" in row
+            f"{name.replace('_', ' ')} {value:.4g}"
+            for name, value in measured.items()
+            # Of several heads each one's own figure, and the loss of all together.
+            if name == "val_loss" or (name.startswith("val_") and name.endswith(FIGURES))
         ]
         self._show(epoch + 1, self._epochs, ", ".join(told))
 

@@ -17,8 +17,9 @@ from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
 from tftune.config.plan import Plan
+from tftune.data.bad_files import bad_files_named
 from tftune.data.dataset import Dataset
-from tftune.errors import CacheFullError, ConfigError
+from tftune.errors import CacheFullError, ConfigError, DataError
 from tftune.evaluation.calibration import calibrate_with
 from tftune.evaluation.evaluate import check_classes, evaluate_logits
 from tftune.progress import Progress
@@ -35,7 +36,7 @@ from tftune.training.run_directory import begin_run, check_output, checkpoint_fo
 from tftune.training.run_state import RunState
 from tftune.training.seeds import seed_layers
 from tftune.training.sentinel import promised_variables
-from tftune.training.verdict import judge
+from tftune.training.verdict import judge_heads
 from tftune.training.views import pass_name
 
 CallbackFactory = Callable[[], Sequence[keras.callbacks.Callback]]
@@ -76,7 +77,7 @@ def fine_tune(
     Raises:
         OutputExistsError: if `output` holds a finished run and `overwrite` is False.
         ResumeError: if it holds an unfinished run of another plan, data or model.
-        DataError: if the data's classes are not the model's.
+        DataError: if the data's classes are not the model's, or a split has no known label.
         ConfigError: if a split that is needed is empty.
         SentinelError: if training moved other weights than the plan promises.
         NonFiniteLossError: if the loss became NaN or infinite; the best weights so far are back.
@@ -90,11 +91,9 @@ def fine_tune(
                 "Load it with a larger share for that split."
             )
         check_classes(model, split)
-    if len(model.heads) > 1:
-        raise ConfigError(
-            "`model` must have one head to be trained; several are not trained yet. "
-            f"Received: {[head.name for head in model.heads]}."
-        )
+        unknown = [target.name for target in split.targets if not target.partly_known.any()]
+        if unknown:
+            raise DataError(f"No example of the {split.name} split has a known {unknown[0]!r}.")
     folder = None
     if output is not None:
         folder = begin_run(output, overwrite, plan, _digests(model, data))
@@ -123,7 +122,8 @@ def fine_tune(
         try:
             for index in range(state.phase, len(plan.phases)):
                 seed_layers(model, plan.seed, index)
-                state.finished.append(run_phase(model, data, index, around))
+                with bad_files_named(data.train.examples, data.validation.examples):
+                    state.finished.append(run_phase(model, data, index, around))
                 if index + 1 < len(plan.phases):
                     state.begin(index + 1)
         except KeyboardInterrupt:
@@ -155,12 +155,7 @@ def fine_tune(
         validation=validation,
         timings=timings,
         data_fingerprint=data.fingerprint,
-        verdict=judge(
-            state.finished,
-            data.validation.labels,
-            model.task,
-            lambda logits: np.asarray(model.outputs_from_logits(logits)),
-        ),
+        verdict=judge_heads(model.heads, state.finished, data.validation),
         folder=str(output) if output else "",
         forgetting=forgetting,
         notes=tuple(notes),

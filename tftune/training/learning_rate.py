@@ -15,7 +15,7 @@ from tftune.progress import Progress
 from tftune.results.studies import RateSearch
 from tftune.training.boundary import cut_for_phase
 from tftune.training.callbacks import assign, copy_of
-from tftune.training.objective import training_loss
+from tftune.training.objective import training_objective
 from tftune.training.optimizer import build_optimizer
 
 _SMOOTHING = 0.9
@@ -78,9 +78,8 @@ def find_learning_rate(
         with Progress(verbose) as progress:
             plan = Plan((phase,), seed=seed)
             cut = cut_for_phase(model, data, plan, phase, progress, store)
-            cut.top.compile(
-                build_optimizer(phase, steps), training_loss(model.spec.heads[0], phase, data.train)
-            )
+            objective = training_objective(model.heads, phase, data.train)
+            cut.top.compile(build_optimizer(phase, steps), **objective.compile_settings)
             batches = iter(cut.training_batches(data.train, batch_size, seed, (0, 0)))
             rates = np.geomspace(low, high, steps)
             losses = _losses(cut.top, batches, rates)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from tftune.config.model_spec import HeadSpec
+from tftune.config.phase import REGRESSION_LOSSES
 from tftune.errors import ConfigError, check_choice
-
-REGRESSION_LOSSES = ("squared_error", "huber")
 
 
 def head_loss(
@@ -80,26 +79,44 @@ def head_metric(head: HeadSpec) -> keras.metrics.Metric:
         the mean absolute error, in standard deviations of the target.
     """
     if head.task == "regression":
-        return keras.metrics.MeanMetricWrapper(
-            RegressionLoss(head.offset, head.scale, "absolute_error"), name="error"
-        )
-    right = _right_classes if head.task == "multiclass" else _right_labels
-    return keras.metrics.MeanMetricWrapper(right, name="accuracy")
+        error = RegressionLoss(head.offset, head.scale, "absolute_error")
+        return KnownMean(error.entries, "error")
+    return KnownMean(_right_classes if head.task == "multiclass" else _right_labels, "accuracy")
 
 
-class MulticlassLoss(keras.losses.Loss):
-    """Cross-entropy between logits and class numbers, in nats; see `head_loss`."""
+class KnownMean(keras.metrics.Mean):
+    """The mean over all known labels of an epoch, however they fall into steps.
 
+    Args:
+        measure: from labels and logits to values and a mask of what is known, of one shape.
+        name: the figure's name.
+    """
+
+    def __init__(self, measure: Callable[[Any, Any], tuple[Any, Any]], name: str) -> None:
+        super().__init__(name=name)
+        self._measure = measure
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add a step's values."""
+        values, known = self._measure(y_true, y_pred)
+        super().update_state(values, ops.cast(known, values.dtype))
+
+
+class _ClassLoss(keras.losses.Loss):
     def __init__(
         self,
         label_smoothing: float = 0.0,
         focal_gamma: float = 0.0,
         class_weights: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(name="multiclass_loss")
+        super().__init__(name="loss")
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
         self.class_weights = None if class_weights is None else tuple(class_weights)
+
+
+class MulticlassLoss(_ClassLoss):
+    """Cross-entropy between logits and class numbers, in nats; see `head_loss`."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return one loss an example from labels (or shares of classes) and logits."""
@@ -131,19 +148,8 @@ class MulticlassLoss(keras.losses.Loss):
         return ops.sum(shares * losses, axis=-1)
 
 
-class MultilabelLoss(keras.losses.Loss):
+class MultilabelLoss(_ClassLoss):
     """Binary cross-entropy between logits and yes-or-no labels, in nats; see `head_loss`."""
-
-    def __init__(
-        self,
-        label_smoothing: float = 0.0,
-        focal_gamma: float = 0.0,
-        class_weights: Sequence[float] | None = None,
-    ) -> None:
-        super().__init__(name="multilabel_loss")
-        self.label_smoothing = label_smoothing
-        self.focal_gamma = focal_gamma
-        self.class_weights = None if class_weights is None else tuple(class_weights)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return one loss an example, the mean over its classes, from labels and logits."""
@@ -170,6 +176,11 @@ class RegressionLoss(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return one loss an example, the mean over its quantities, in scaled units."""
+        losses, known = self.entries(y_true, y_pred)
+        return ops.mean(losses * _of_known(known), axis=-1)
+
+    def entries(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        """Return the loss of each quantity of each example, and which are known."""
         y_true = ops.reshape(ops.cast(y_true, y_pred.dtype), ops.shape(y_pred))
         known = ops.isfinite(y_true)
         scaled = (y_true - ops.convert_to_tensor(self.offset)) / ops.convert_to_tensor(self.scale)
@@ -181,7 +192,7 @@ class RegressionLoss(keras.losses.Loss):
             losses = ops.where(size <= 1, 0.5 * error * error, size - 0.5)
         else:
             losses = error * error
-        return ops.mean(losses * _of_known(known), axis=-1)
+        return losses, known
 
 
 def _are_shares(y_true: Any, y_pred: Any) -> bool:
@@ -211,15 +222,13 @@ def _focal(cross_entropy: Any, gamma: float) -> Any:
     return ops.power(ops.maximum(1 - ops.exp(-cross_entropy), 1e-7), gamma)
 
 
-def _right_classes(y_true: Any, y_pred: Any) -> Any:
+def _right_classes(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     labels, known = _class_numbers(
         ops.argmax(y_true, -1) if _are_shares(y_true, y_pred) else y_true
     )
-    right = ops.cast(ops.equal(ops.cast(ops.argmax(y_pred, -1), "int32"), labels), "float32")
-    return right * _of_known(known)
+    return ops.cast(ops.equal(ops.cast(ops.argmax(y_pred, -1), "int32"), labels), "float32"), known
 
 
-def _right_labels(y_true: Any, y_pred: Any) -> Any:
+def _right_labels(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     labels, known = _yes_or_no(y_true)
-    right = ops.cast(ops.equal(y_pred > 0, labels > 0.5), "float32")
-    return ops.mean(right * _of_known(known), axis=-1)
+    return ops.cast(ops.equal(y_pred > 0, labels > 0.5), "float32"), known

@@ -19,6 +19,7 @@ from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
 from tftune.errors import NonFiniteLossError
 from tftune.progress import Progress
+from tftune.training.batches import examples_an_epoch, labels_of
 from tftune.training.boundary import CutModel, cut_for_phase
 from tftune.training.callbacks import (
     History,
@@ -28,12 +29,11 @@ from tftune.training.callbacks import (
     assign,
     copy_of,
 )
+from tftune.training.head_start import start_heads
 from tftune.training.interpolate import best_mix
-from tftune.training.losses import head_metric
-from tftune.training.objective import training_loss
+from tftune.training.objective import plain_objective, repeated_target, training_objective
 from tftune.training.optimizer import build_optimizer, step_scales
 from tftune.training.precision import computing_in
-from tftune.training.probe import fit_probe
 from tftune.training.run_state import PhaseRecord, RunState, Training
 from tftune.training.schedules import ReduceOnPlateau
 from tftune.training.sentinel import Sentinel, promised_variables
@@ -86,9 +86,11 @@ def run_phase(model: TransferModel, data: Dataset, index: int, around: Surroundi
     """
     phase = around.plan.phases[index]
     record = PhaseRecord(around.plan.labels[index])
+    repeated = repeated_target(phase, data.train)
     model.set_trainable(phase.unfreeze)
     started = time.perf_counter()
     cut = cut_for_phase(model, data, around.plan, phase, around.progress, around.store)
+    cut.repeated = repeated
     record.notes.extend(cut.notes)
     if cut.boundary is not None:
         record.seconds["cache"] = time.perf_counter() - started
@@ -97,8 +99,8 @@ def run_phase(model: TransferModel, data: Dataset, index: int, around: Surroundi
     if continued is None:
         if phase.start_from_probe and cut.at_pooled_features:
             started = time.perf_counter()
-            if not _start_head(cut, data):
-                record.notes.append(f"{record.label}: no probe fits this head; it starts as built.")
+            for name in start_heads(cut, data, phase):
+                record.notes.append(f"{record.label}: no probe fits {name}; it starts as built.")
             record.seconds["probe"] = time.perf_counter() - started
         before = copy_of(variables)
     else:
@@ -113,7 +115,9 @@ def run_phase(model: TransferModel, data: Dataset, index: int, around: Surroundi
             record.logits["fine-tuned"] = cut.logits(data.validation)
         if phase.interpolate:
             started = time.perf_counter()
-            record.logits["interpolated"], share = best_mix(cut, data.validation, before, first)
+            chosen_by = plain_objective(model.heads, phase, data.train)
+            mixed = best_mix(cut, data.validation, before, first, chosen_by)
+            record.logits["interpolated"], share = mixed
             record.notes.append(f"{record.label}: kept {share:.0%} of the way it moved.")
             record.seconds["interpolate"] = time.perf_counter() - started
     inside = cut.boundary is not None and not cut.at_pooled_features
@@ -128,7 +132,7 @@ def _train(
     phase: Phase,
     record: PhaseRecord,
     before: list[np.ndarray],
-    first_logits: np.ndarray,
+    first_logits: Any,
     around: Surroundings,
 ) -> None:
     continued = around.state.within_phase
@@ -154,20 +158,19 @@ def _fit(
     phase: Phase,
     record: PhaseRecord,
     before: list[np.ndarray],
-    first_logits: np.ndarray,
+    first_logits: Any,
     around: Surroundings,
     batch_size: int,
 ) -> None:
     model, top, plan = cut.model, cut.top, around.plan
-    steps = math.ceil(len(data.train) / batch_size)
-    head = model.spec.heads[0]
-    loss = training_loss(head, phase, data.train)
+    steps = math.ceil(examples_an_epoch(len(data.train), cut.repeated) / batch_size)
+    objective = training_objective(model.heads, phase, data.train)
     optimizer = build_optimizer(phase, steps, step_scales(model, phase), around.pretrained)
-    with computing_in(phase.precision, top, model.spec.logits_layer):
-        top.compile(optimizer=optimizer, loss=loss, metrics=[head_metric(head)])
+    with computing_in(phase.precision, top, [h.logits_layer for h in model.heads]):
+        top.compile(optimizer=optimizer, **objective.compile_settings)
         top.optimizer.build(top.trainable_variables)
         averages = (lambda: optimizer._model_variables_moving_average) if phase.ema else None
-        lowest = float(loss(data.validation.labels, first_logits))
+        lowest = objective.value(labels_of(data.validation), first_logits, batch_size)
         best = KeepBest(top.trainable_variables, lowest, phase.patience, averages)
         history = History(
             record.label,
@@ -193,7 +196,7 @@ def _fit(
                 model.keras_model.weights,
                 promised_variables(model, phase.unfreeze),
                 # Late in a cosine a step may be too small to change a weight.
-                check_first_step=continued is None and phase.precision != "mixed_float16",
+                0 if continued is not None else _first_check(phase, data, steps),
             ),
             StopOnNonFiniteLoss(journal.epoch * steps + journal.step),
             best,
@@ -231,34 +234,17 @@ def _fit(
             best.restore()
 
 
+def _first_check(phase: Phase, data: Dataset, steps: int) -> int:
+    """Return after how many steps every weight that trains must have moved; 0 for never."""
+    if phase.precision == "mixed_float16":
+        return 0  # a scaled loss that overflows skips the step
+    # A head learns nothing from a batch in which all its labels are unknown.
+    return 1 if all(target.known.all() for target in data.train.targets) else steps
+
+
 def first_batch_size(phase: Phase, num_examples: int) -> int:
     """Return the phase's batch size; "auto" is the largest power of two with enough steps."""
     if isinstance(phase.batch_size, int):
         return phase.batch_size
     wanted = max(8, num_examples // _STEPS_FOR_AUTO)
     return min(_LARGEST_BATCH, 1 << (wanted.bit_length() - 1))
-
-
-def _start_head(cut: CutModel, data: Dataset) -> bool:
-    """Give the head the probe's weights, where the head is a linear classifier.
-
-    Returns:
-        Whether it did.
-    """
-    model = cut.model
-    logits = model.keras_model.get_layer(model.spec.logits_layer)
-    only = [weight.path for weight in logits.weights]
-    if model.task == "regression" or [w.path for w in cut.top.weights] != only:
-        return False
-    known = {split.name: split.targets[0].known for split in (data.train, data.validation)}
-    if not (known["train"].any() and known["validation"].any()):
-        return False
-    probe = fit_probe(
-        np.asarray(cut.activations["train"])[known["train"]],
-        data.train.labels[known["train"]],
-        np.asarray(cut.activations["validation"])[known["validation"]],
-        data.validation.labels[known["validation"]],
-        model.num_classes,
-    )
-    logits.set_weights([probe.kernel, probe.bias])
-    return True

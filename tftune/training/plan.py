@@ -14,6 +14,7 @@ from tftune.config.plan import Plan
 from tftune.data.augment import Augmentation
 from tftune.data.dataset import Dataset
 from tftune.training.estimate import estimate_costs
+from tftune.training.loss_rule import choose_losses
 from tftune.training.view_rule import choose_views
 
 _FINE_TUNED_FLOPS = 0.3
@@ -38,6 +39,7 @@ def plan(
     unfreeze: Unfreeze | None = None,
     batch_size: int = 32,
     seed: int = 0,
+    imbalance: str = "auto",
     augment: str | Sequence[keras.layers.Layer] | Augmentation = "auto",
     views: int | None = None,
     cache: str | None = None,
@@ -57,6 +59,9 @@ def plan(
             default the top stages that hold at most 30% of its floating-point operations.
         batch_size: examples a step.
         seed: seeds the order of examples, dropout and augmentation.
+        imbalance: what to do about rare classes: "class_weights", "oversample", "focal" or "none";
+            "auto" weighs classes where the largest has more than ten times the examples of the
+            smallest.
         augment: how training images are changed at random: a policy ("none", "light", "medium",
             "strong"), Keras layers or a `tftune.Augmentation`; "auto" leaves them as they are.
         views: how many views of each image epochs go through, the image itself among them; 0 draws
@@ -71,7 +76,7 @@ def plan(
     Raises:
         ConfigError: if `unfreeze` names no stage or another setting is invalid.
     """
-    reasons = {}
+    losses, reasons = choose_losses(model.heads, data.train, imbalance)
     chosen: Unfreeze = default_unfreeze(model) if unfreeze is None else unfreeze
     phases = [
         Phase(
@@ -81,6 +86,7 @@ def plan(
             learning_rate=head_rate,
             batch_size=batch_size,
             start_from_probe=True,
+            **losses,
         )
     ]
     if fine_tune_epochs is None:
@@ -99,6 +105,7 @@ def plan(
                 batch_size=batch_size,
                 warm_up=_WARM_UP,
                 interpolate=True,
+                **losses,
             )
         )
         if unfreeze is None:

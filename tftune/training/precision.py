@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import keras
 
 
 @contextlib.contextmanager
-def computing_in(precision: str, network: keras.Model, logits_layer: str) -> Iterator[None]:
+def computing_in(
+    precision: str, network: keras.Model, logits_layers: Collection[str]
+) -> Iterator[None]:
     """Let a network compute in another precision while the block runs; weights stay float32.
 
     The logits stay float32, since a loss in half precision loses what it is there to tell.
@@ -17,12 +19,12 @@ def computing_in(precision: str, network: keras.Model, logits_layer: str) -> Ite
     Args:
         precision: "float32", "mixed_bfloat16" or "mixed_float16"; the last scales the loss.
         network: a functional model; compile it inside the block.
-        logits_layer: name of its last layer.
+        logits_layers: names of the layers that give the logits.
     """
     if precision == "float32":
         yield
         return
-    changed = [network, *(layer for layer in network.layers if layer.name != logits_layer)]
+    changed = [network, *(layer for layer in network.layers if layer.name not in logits_layers)]
     policies = [layer.dtype_policy for layer in changed]
     try:
         for layer in changed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 _REGULARISATIONS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
-_SMALL = 4_000_000  # numbers; BLAS threads cost more than they bring below this
+SMALL = 4_000_000  # numbers; BLAS threads cost more than they bring below this
 _TRUSTED_VALIDATION = 40
 _FOLDS = 3
 _ABSENT_LOGIT = -20.0
@@ -50,6 +50,7 @@ def fit_probe(
     validation_features: np.ndarray,
     validation_labels: np.ndarray,
     num_classes: int,
+    class_weights: Sequence[float] | None = None,
 ) -> Probe:
     """Fit logistic regressions and keep the one that generalises best.
 
@@ -64,6 +65,7 @@ def fit_probe(
         validation_features: shape (num_validation, num_features).
         validation_labels: like `labels`.
         num_classes: how many classes the head has.
+        class_weights: what an example of each class (of several labels: a "yes") weighs.
 
     Returns:
         The probe with the lowest cross-entropy.
@@ -74,7 +76,8 @@ def fit_probe(
     """
     # BLAS threads that wait for one another cost more than such small products: on two busy cores
     # this fit took a hundred times longer with them.
-    small = features.size < _SMALL
+    small = features.size < SMALL
+    weights = np.ones(num_classes) if class_weights is None else np.asarray(class_weights)
     with threadpool_limits(limits=1) if small else contextlib.nullcontext():
         mean, basis = _principal_axes(np.asarray(features))
         rotated = (features - mean) @ basis
@@ -82,11 +85,11 @@ def fit_probe(
         folds = _folds(labels, len(validation_labels))
         if folds is None:
             chosen, (kernel, bias) = _search(
-                rotated, labels, rotated_validation, validation_labels, num_classes
+                rotated, labels, rotated_validation, validation_labels, weights
             )
         else:
-            chosen = _choose_by_folds(rotated, labels, folds, num_classes)
-            kernel, bias = _fitter(rotated, labels, num_classes)(chosen)
+            chosen = _choose_by_folds(rotated, labels, folds, weights)
+            kernel, bias = _fitter(rotated, labels, weights)(chosen)
     kernel = basis @ kernel
     bias = bias - mean @ kernel
     right = _decisions(validation_features @ kernel + bias, labels.ndim) == validation_labels
@@ -98,19 +101,19 @@ def _search(
     labels: np.ndarray,
     held_out: np.ndarray,
     held_out_labels: np.ndarray,
-    num_classes: int,
+    weights: np.ndarray,
 ) -> tuple[float, Linear]:
     """Weaken the regularisation until the held-out loss rises twice; each fit starts at the last.
 
     Returns:
         The chosen C and the model fitted with it.
     """
-    fit = _fitter(features, labels, num_classes)
+    fit = _fitter(features, labels, weights)
     best: tuple[float, float, Linear] | None = None
     worse = 0
     for regularisation in _REGULARISATIONS:
         kernel, bias = fit(regularisation)
-        loss = _cross_entropy(held_out @ kernel + bias, held_out_labels)
+        loss = _cross_entropy(held_out @ kernel + bias, held_out_labels, weights)
         if best is None or loss < best[0]:
             best = (loss, regularisation, (kernel, bias))
             worse = 0
@@ -126,14 +129,15 @@ def _choose_by_folds(
     features: np.ndarray,
     labels: np.ndarray,
     folds: list[tuple[np.ndarray, np.ndarray]],
-    num_classes: int,
+    weights: np.ndarray,
 ) -> float:
     losses = np.zeros(len(_REGULARISATIONS))
     for inside, outside in folds:
-        fit = _fitter(features[inside], labels[inside], num_classes)
+        fit = _fitter(features[inside], labels[inside], weights)
         for index, regularisation in enumerate(_REGULARISATIONS):
             kernel, bias = fit(regularisation)
-            losses[index] += _cross_entropy(features[outside] @ kernel + bias, labels[outside])
+            logits = features[outside] @ kernel + bias
+            losses[index] += _cross_entropy(logits, labels[outside], weights)
     return _REGULARISATIONS[int(losses.argmin())]
 
 
@@ -148,16 +152,18 @@ def _folds(labels: np.ndarray, num_validation: int) -> list[tuple[np.ndarray, np
 
 
 def _fitter(
-    features: np.ndarray, labels: np.ndarray, num_classes: int
+    features: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> Callable[[float], Linear]:
     """Return a function from C to a linear model; each call starts where the last one ended."""
     if labels.ndim == 1:
-        column = _ClassFitter(features, labels)
-        return lambda regularisation: column.fit(regularisation, num_classes)
-    columns = [_ClassFitter(features, labels[:, index]) for index in range(num_classes)]
+        return _ClassFitter(features, labels, weights).fit
+    columns = [
+        _ClassFitter(features, labels[:, index], np.array([1.0, weight]))
+        for index, weight in enumerate(weights)
+    ]
 
     def fit(regularisation: float) -> Linear:
-        fitted = [column.fit(regularisation, 2) for column in columns]
+        fitted = [column.fit(regularisation) for column in columns]
         # The sigmoid of the difference is the softmax of the two.
         kernel = np.stack([kernel[:, 1] - kernel[:, 0] for kernel, _ in fitted], axis=1)
         return kernel, np.array([bias[1] - bias[0] for _, bias in fitted])
@@ -168,19 +174,22 @@ def _fitter(
 class _ClassFitter:
     """Multinomial logistic regression with warm starts; classes may be absent."""
 
-    def __init__(self, features: np.ndarray, labels: np.ndarray) -> None:
+    def __init__(self, features: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> None:
         self._features = features
         self._labels = labels.astype(int)
+        self._weights = weights
         self._model = LogisticRegression(max_iter=500, warm_start=True)
 
-    def fit(self, regularisation: float, num_classes: int) -> Linear:
-        kernel = np.zeros((self._features.shape[1], num_classes))
-        bias = np.full(num_classes, _ABSENT_LOGIT)
+    def fit(self, regularisation: float) -> Linear:
+        kernel = np.zeros((self._features.shape[1], len(self._weights)))
+        bias = np.full(len(self._weights), _ABSENT_LOGIT)
         present = np.unique(self._labels)
         if len(present) == 1:
             bias[present] = 0.0
             return kernel, bias
-        fitted = self._model.set_params(C=regularisation).fit(self._features, self._labels)
+        fitted = self._model.set_params(C=regularisation).fit(
+            self._features, self._labels, self._weights[self._labels]
+        )
         coefficients, intercepts = fitted.coef_, fitted.intercept_
         if len(present) == 2:
             # scikit-learn gives one sigmoid; the softmax of (-z/2, z/2) is the same function.
@@ -191,10 +200,12 @@ class _ClassFitter:
         return kernel, bias
 
 
-def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+def _cross_entropy(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
     if labels.ndim == 1:
-        return float(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean())
-    return float((np.logaddexp(0, logits) - labels * logits).mean())
+        losses = -log_softmax(logits, axis=1)[np.arange(len(labels)), labels]
+        return float((losses * weights[labels]).mean())
+    losses = np.logaddexp(0, logits) - labels * logits
+    return float((losses * np.where(labels > 0.5, weights, 1.0)).mean())
 
 
 def _decisions(logits: np.ndarray, dimensions: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,14 +29,15 @@ class PhaseRecord:
         notes: what the reader should know, one sentence each.
         logits: the validation split's logits under each set of weights that was considered:
             "probe" (or "before", when the phase is not the first), "fine-tuned" and
-            "interpolated"; and "kept" under those that were kept.
+            "interpolated"; and "kept" under those that were kept. For several heads each is a
+            dictionary by head name.
     """
 
     label: str
     rows: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    logits: dict[str, np.ndarray] = field(default_factory=dict)
+    logits: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -57,7 +59,7 @@ class WithinPhase:
     best: list[np.ndarray]
     optimizer: list[np.ndarray]
     extras: list[np.ndarray]
-    first_logits: np.ndarray
+    first_logits: Any
 
 
 @dataclass
@@ -72,7 +74,7 @@ class Training:
     plateau: ReduceOnPlateau | None
     batch_size: int
     start: list[np.ndarray]
-    first_logits: np.ndarray
+    first_logits: Any
 
     def extras(self) -> list[keras.Variable]:
         """Random states and running metrics: variables that are no weights."""
@@ -160,8 +162,8 @@ class RunState:
         self.phase = meta["phase"]
         self.finished = []
         for index, told in enumerate(meta["finished"]):
-            prefix = f"finished/{index}/"
-            logits = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+            names = told.pop("logits")
+            logits = {name: _logits_from(arrays, f"finished/{index}/{name}") for name in names}
             self.finished.append(PhaseRecord(**told, logits=logits))
         for weight in self._model.keras_model.weights:
             if f"weight/{weight.path}" in arrays:
@@ -170,7 +172,7 @@ class RunState:
             self.within_phase = WithinPhase(
                 meta["within"],
                 **{name: _listed(arrays, name) for name in _LISTS},
-                first_logits=arrays["first_logits"],
+                first_logits=_logits_from(arrays, "first_logits"),
             )
         return True
 
@@ -199,13 +201,13 @@ class RunState:
                 arrays[f"weight/{weight.path}"] = copy_of([chosen])[0]
         for index, record in enumerate(self.finished):
             for name, logits in record.logits.items():
-                arrays[f"finished/{index}/{name}"] = logits
+                arrays.update(_logits_as_arrays(logits, f"finished/{index}/{name}"))
         if within is not None:
             for name in _LISTS:
                 for place, value in enumerate(getattr(within, name)):
                     arrays[f"{name}/{place}"] = value
-            arrays["first_logits"] = within.first_logits
-        told = [_without_logits(record) for record in self.finished]
+            arrays.update(_logits_as_arrays(within.first_logits, "first_logits"))
+        told = [_as_json(record) for record in self.finished]
         meta = {
             "phase": phase,
             "epoch": within.meta["epoch"] if within else 0,
@@ -224,7 +226,20 @@ def _listed(arrays: dict[str, np.ndarray], name: str) -> list[np.ndarray]:
     return [arrays[f"{name}/{place}"] for place in range(count)]
 
 
-def _without_logits(record: PhaseRecord) -> dict[str, Any]:
+def _as_json(record: PhaseRecord) -> dict[str, Any]:
+    """Say all of a record but its logits, of which the names are given."""
     told = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
-    del told["logits"]
-    return told
+    return {**told, "logits": list(record.logits)}
+
+
+def _logits_as_arrays(logits: Any, place: str) -> dict[str, np.ndarray]:
+    if not isinstance(logits, Mapping):
+        return {place: logits}
+    return {f"{place}/{head}": rows for head, rows in logits.items()}
+
+
+def _logits_from(arrays: dict[str, np.ndarray], place: str) -> Any:
+    if place in arrays:
+        return arrays[place]
+    prefix = f"{place}/"
+    return {k.removeprefix(prefix): rows for k, rows in arrays.items() if k.startswith(prefix)}

@@ -35,40 +35,39 @@ def promised_variables(model: TransferModel, unfreeze: Unfreeze) -> list[keras.V
 
 
 class Sentinel(keras.callbacks.Callback):
-    """Checks the first step of a phase, and the whole phase at its end.
+    """Checks the first steps of a phase, and the whole phase at its end.
 
     Args:
         watched: every weight of the model, frozen ones and statistics included.
         promised: the weights that training must move.
-        check_first_step: False checks only at the end, for training whose first step may rightly
-            move nothing.
+        check_after: after how many steps every promised weight must have moved; 0 checks only at
+            the end that no other did, for training whose steps may rightly move nothing.
 
     Raises:
-        SentinelError: from the first training step, or from the end of training.
+        SentinelError: from that training step, or from the end of training.
     """
 
     def __init__(
         self,
         watched: Sequence[keras.Variable],
         promised: Sequence[keras.Variable],
-        check_first_step: bool = True,
+        check_after: int = 1,
     ) -> None:
         super().__init__()
-        self._check_first_step = check_first_step
+        self._check_after = check_after
         self._promised = {id(variable) for variable in promised}
         self._watched = list(watched)
         self._before: list[bytes] = []
-        self._checked = False
+        self._steps = 0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Remember every weight."""
         self._before = [_digest(variable) for variable in self._watched]
-        self._checked = not self._check_first_step
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """After the first step: promised weights moved, all others did not."""
-        if not self._checked:
-            self._checked = True
+        """When it is time: promised weights moved, all others did not."""
+        self._steps += 1
+        if self._steps == self._check_after:
             self.check(all_promised_moved=True)
 
     def on_train_end(self, logs: dict | None = None) -> None:

@@ -2,14 +2,59 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from tftune.builders.heads import by_head, outputs_from_logits
+from tftune.config.model_spec import HeadSpec
+from tftune.data.dataset import Split
 from tftune.evaluation.paired import SURE, excludes_zero, mcnemar, mean_intervals
 from tftune.results.evaluation import Interval
 from tftune.results.verdict import Verdict
 from tftune.training.run_state import PhaseRecord
+
+
+def judge_heads(
+    heads: Sequence[HeadSpec],
+    records: Sequence[PhaseRecord],
+    split: Split,
+    from_scratch: Any = None,
+) -> Verdict:
+    """Judge every head of a run by itself, on the validation examples whose label is known.
+
+    Args:
+        heads: the model's.
+        records: the run's phases, in order.
+        split: the validation split.
+        from_scratch: validation logits of the same network trained from random weights.
+
+    Returns:
+        The first head's verdict, see `judge`; it holds those of the others.
+    """
+    verdicts = []
+    for head, target in zip(heads, split.targets, strict=True):
+        of_head = [
+            PhaseRecord(
+                record.label,
+                logits={k: by_head(heads, v)[head.name] for k, v in record.logits.items()},
+            )
+            for record in records
+        ]
+        found = judge(
+            of_head,
+            target.labels,
+            head.task,
+            functools.partial(_values, head),
+            None if from_scratch is None else by_head(heads, from_scratch)[head.name],
+        )
+        if len(heads) > 1:
+            found = replace(found, head=head.name, sentence=f"{head.name}: {found.sentence}")
+        verdicts.append(found)
+    return replace(verdicts[0], others=tuple(verdicts[1:]))
 
 
 def judge(
@@ -20,7 +65,7 @@ def judge(
     from_scratch: np.ndarray | None = None,
     seed: int = 0,
 ) -> Verdict:
-    """Compare what a run kept with the head on frozen features.
+    """Compare what a run kept with the head on frozen features, for one head.
 
     Args:
         records: the run's phases, in order.
@@ -56,6 +101,10 @@ def judge(
     metric = {"multiclass": "accuracy", "multilabel": "label accuracy"}.get(task, "negative error")
     sentence = _sentence(scores, _mean(after), gain, sure, p_value, len(records) > 1, metric)
     return Verdict(scores, metric, gain, p_value, len(labels), sentence)
+
+
+def _values(head: HeadSpec, logits: np.ndarray) -> np.ndarray:
+    return np.asarray(outputs_from_logits((head,), logits, {head.name: 1.0}))
 
 
 def _points(logits: np.ndarray, labels: np.ndarray, task: str) -> np.ndarray:

@@ -19,7 +19,7 @@ from tftune.config.phase import Phase
 from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
 from tftune.errors import ConfigError
-from tftune.training.objective import training_loss
+from tftune.training.objective import training_objective
 from tftune.training.phase import first_batch_size
 from tftune.training.seeds import draw_states
 from tftune.tuning.features import Features
@@ -130,7 +130,7 @@ class HeadTrials:
         top = head_alone(model, rows.shape[1], **shaped)
         below = model.backbone
         draw_states(top, plan.seed, 0, first=len(below.variables) - len(below.weights))
-        loss = training_loss(spec, phase, data.train)
+        loss = training_objective(model.heads, phase, data.train).losses[spec.name]
         key = (model.preset, pooling)
         if use_folds and self._folds is not None:
             # Held-out examples are judged as they are; of validation examples no views are drawn.
@@ -164,6 +164,8 @@ class HeadTrials:
         linear = len(training.top.weights) == 2
         if not (training.phase.start_from_probe and linear) or head.task == "regression":
             return None
+        if head.ordered:  # its weights are no probe's
+            return None
         inside, outside = known(labels), known(held_out[1])
         if not (inside.any() and outside.any()):
             return None
@@ -188,6 +190,10 @@ def _check(phase: Phase, plan: Plan) -> None:
         raise ConfigError(
             "`feature_extraction.precision` must be 'float32' in a search; a head gains nothing "
             f"from less. Received: {phase.precision!r}."
+        )
+    if phase.oversample:
+        raise ConfigError(
+            "`feature_extraction.oversample` is not part of a search. Take class weights instead."
         )
 
 

@@ -1,0 +1,93 @@
+"""Starting linear heads from the model that fits the cached features best."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tftune.builders.heads import dense_layer
+from tftune.config.model_spec import HeadSpec
+from tftune.config.phase import Phase
+from tftune.data.dataset import Dataset
+from tftune.data.targets import Target
+from tftune.training.boundary import CutModel
+from tftune.training.objective import class_weights
+from tftune.training.probe import Linear, fit_probe
+from tftune.training.ridge_probe import fit_ridge
+
+
+def start_heads(cut: CutModel, data: Dataset, phase: Phase) -> list[str]:
+    """Give each linear head the weights of a probe: logistic for classes, ridge for quantities.
+
+    Args:
+        cut: the model, cut at its pooled features.
+        data: probes are fitted on `train`; `validation` chooses the logistic ones' regularisation.
+        phase: its class weights are those of the logistic probes too.
+
+    Returns:
+        The names of heads that start as they were built: all where hidden layers are between the
+        features and the heads, and those whose labels are not known in both splits.
+    """
+    heads = cut.model.heads
+    layers = {h.name: cut.model.keras_model.get_layer(dense_layer(h)) for h in heads}
+    linear = {weight.path for layer in layers.values() for weight in layer.weights}
+    if {weight.path for weight in cut.top.weights} != linear:
+        return [head.name for head in heads]
+    features = [np.asarray(cut.activations[name]) for name in ("train", "validation")]
+    left = []
+    for head, train, validation in zip(
+        heads, data.train.targets, data.validation.targets, strict=True
+    ):
+        weights = None if head.task == "regression" else class_weights(phase, train, len(heads))
+        found = _fit(head, train, validation, weights, *features)
+        if found is None:
+            left.append(head.name)
+        else:
+            layers[head.name].set_weights(found)
+    return left
+
+
+def _fit(
+    head: HeadSpec,
+    train: Target,
+    validation: Target,
+    weights: list[float] | None,
+    features: np.ndarray,
+    validation_features: np.ndarray,
+) -> Linear | None:
+    if head.task == "regression":
+        scaled = (train.labels - np.array(head.offset)) / np.array(head.scale)
+        return fit_ridge(features, scaled)
+    if not (train.known.any() and validation.known.any()):
+        return None
+    known = (features[train.known], train.labels[train.known])
+    held_out = (validation_features[validation.known], validation.labels[validation.known])
+    if head.ordered:
+        return _fit_steps(*known, *held_out, len(head.class_names))
+    probe = fit_probe(*known, *held_out, len(head.class_names), weights)
+    return probe.kernel, probe.bias
+
+
+def _fit_steps(
+    features: np.ndarray,
+    labels: np.ndarray,
+    validation_features: np.ndarray,
+    validation_labels: np.ndarray,
+    num_classes: int,
+) -> Linear | None:
+    """Fit for each class whether examples that reach it get further."""
+    kernels, biases = [], []
+    for step in range(num_classes - 1):
+        reach, held_out = labels >= step, validation_labels >= step
+        if not (reach.any() and held_out.any()):
+            return None
+        probe = fit_probe(
+            features[reach],
+            (labels[reach] > step).astype(int),
+            validation_features[held_out],
+            (validation_labels[held_out] > step).astype(int),
+            2,
+        )
+        # The sigmoid of the difference is the softmax of the two.
+        kernels.append(probe.kernel[:, 1] - probe.kernel[:, 0])
+        biases.append(probe.bias[1] - probe.bias[0])
+    return np.stack(kernels, axis=1), np.array(biases)
