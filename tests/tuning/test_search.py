@@ -112,6 +112,38 @@ def test_fine_tune_with_a_trials_plan_comes_to_the_trials_figures(
     assert run.history["val_loss"].min() < run.history["val_loss"].iloc[0]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"oversample": True, "class_weights": None, "start_from_probe": False},
+        {"class_weights": "balanced", "start_from_probe": True},
+    ],
+)
+def test_rare_classes_have_the_figures_they_have_in_fine_tune(model, stripes, store, settings):
+    rare = dataclasses.replace(_without_test(stripes), train=stripes.train.take(range(4, 18)))
+    extra = {f"feature_extraction.{name}": value for name, value in settings.items()}
+    space = _SMALL.replace(
+        hidden=(), dropout=0.0, head_rate=Choice(0.01, 0.02), head_epochs=2, extra=extra
+    )
+    found = tftune.search(
+        model,
+        rare,
+        trials=1,
+        fine_tune_trials=0,
+        oracle="grid",
+        space=space,
+        verbose=False,
+        store=store,
+    )
+    head = tftune.plan(model, rare, imbalance="none").phases[0]
+    phase = head.replace(learning_rate=0.01, epochs=2, batch_size=8, weight_decay=0.0, **settings)
+    keras.utils.set_random_seed(0)
+    same = with_head(model, hidden=(), dropout=0.0)
+    run = tftune.fine_tune(same, rare, tftune.Plan((phase,), seed=0), verbose=False, store=store)
+    measured = run.validation["feature_extraction"].metrics["loss"]
+    assert found.trials["loss"].iloc[1] == pytest.approx(measured, rel=1e-4)
+
+
 def test_the_same_call_goes_on_where_it_was_stopped(search, stripes, tmp_path, monkeypatch):
     from tftune.tuning.head_trials import HeadTrials
 

@@ -38,7 +38,7 @@ def start_heads(cut: CutModel, data: Dataset, phase: Phase) -> list[str]:
         heads, data.train.targets, data.validation.targets, strict=True
     ):
         weights = None if head.task == "regression" else class_weights(phase, train, len(heads))
-        found = _fit(head, train, validation, weights, *features)
+        found = fit_head(head, train, validation, weights, *features)
         if found is None:
             left.append(head.name)
         else:
@@ -46,7 +46,7 @@ def start_heads(cut: CutModel, data: Dataset, phase: Phase) -> list[str]:
     return left
 
 
-def _fit(
+def fit_head(
     head: HeadSpec,
     train: Target,
     validation: Target,
@@ -54,6 +54,19 @@ def _fit(
     features: np.ndarray,
     validation_features: np.ndarray,
 ) -> Linear | None:
+    """Fit what a linear head starts from.
+
+    Args:
+        head: names the task.
+        train: what is fitted.
+        validation: chooses a classifier's regularisation.
+        weights: what each class weighs; None weighs all alike.
+        features: shape (num_examples, num_features).
+        validation_features: the same of the validation examples.
+
+    Returns:
+        Kernel and bias; None where no labels are known.
+    """
     if head.task == "regression":
         scaled = (train.labels - np.array(head.offset)) / np.array(head.scale)
         return fit_ridge(features, scaled)

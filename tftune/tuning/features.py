@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from tftune.cache.trunk_pass import boundary_activations
 from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset, Split
 from tftune.progress import Progress
-from tftune.training.probe import Probe, fit_probe
 from tftune.training.views import Views
 
 
@@ -43,7 +41,6 @@ class Features:
         self._store = store
         self._progress = progress
         self._held: dict[tuple[str, str, str], np.ndarray] = {}
-        self._probes: dict[Any, Probe] = {}
 
     def of(self, backbone: str, pooling: str, split: Split) -> np.ndarray:
         """Return float32 features, shape (num_examples, num_features)."""
@@ -62,20 +59,6 @@ class Features:
             return held
         width = held.shape[1] // 2
         return held[:, :width] if pooling == "average" else held[:, width:]
-
-    def probe(
-        self,
-        key: Any,
-        features: np.ndarray,
-        labels: np.ndarray,
-        held_out: np.ndarray,
-        held_out_labels: np.ndarray,
-        num_classes: int,
-    ) -> Probe:
-        """Fit a probe, once for each key."""
-        if key not in self._probes:
-            self._probes[key] = fit_probe(features, labels, held_out, held_out_labels, num_classes)
-        return self._probes[key]
 
     def prepare(self) -> None:
         """Fill the cache for the training and validation splits of every backbone."""

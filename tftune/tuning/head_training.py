@@ -16,8 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from tftune.config.phase import Phase
+from tftune.data.targets import Target
 from tftune.errors import NonFiniteLossError
-from tftune.training.batches import epoch_order
+from tftune.training.batches import epoch_order, examples_an_epoch
 from tftune.training.callbacks import KeepBest, assign, copy_of
 from tftune.training.optimizer import build_optimizer
 from tftune.training.schedules import ReduceOnPlateau
@@ -30,17 +31,17 @@ class HeadTraining:
         top: from features to logits.
         phase: how to train; `batch_size` is a number.
         loss: what is minimised.
-        num_examples: of the training split, or of a fold.
+        target: what is learned, of the training split or of a fold.
     """
 
     def __init__(
-        self, top: keras.Model, phase: Phase, loss: keras.losses.Loss, num_examples: int
+        self, top: keras.Model, phase: Phase, loss: keras.losses.Loss, target: Target
     ) -> None:
         self.top = top
         self.phase = phase
         self.loss = loss
-        self._steps = math.ceil(num_examples / int(phase.batch_size))
-        self._optimizer = build_optimizer(phase, self._steps)
+        shown = examples_an_epoch(len(target), target if phase.oversample else None)
+        self._optimizer = build_optimizer(phase, math.ceil(shown / int(phase.batch_size)))
         self._optimizer.build(top.trainable_variables)
         self._first = copy_of([*top.variables, *self._optimizer.variables])
         # Without autograph: nothing here needs it, and it would rewrite the loss and the layers.
@@ -54,7 +55,7 @@ class HeadTraining:
     def fit(
         self,
         views: Sequence[np.ndarray],
-        labels: np.ndarray,
+        target: Target,
         held_out: tuple[np.ndarray, np.ndarray],
         seed: int,
         start: Sequence[np.ndarray] | None = None,
@@ -64,7 +65,7 @@ class HeadTraining:
         Args:
             views: float32 features of each view of the examples, shape (num_examples,
                 num_features); epochs see them in turn.
-            labels: shape (num_examples, ...).
+            target: what is to be learned about each example.
             held_out: features and labels that weights are judged by.
             seed: decides the order of examples.
             start: values for the weights to begin with; those the head was built with if None.
@@ -78,12 +79,13 @@ class HeadTraining:
         assign([*self.top.variables, *self._optimizer.variables], self._first)
         if start is not None:
             assign(self.top.weights, start)
-        inputs, targets = [tf.constant(view) for view in views], tf.constant(labels)
+        inputs, targets = [tf.constant(view) for view in views], tf.constant(target.labels)
         outside, held_out_labels = tf.constant(held_out[0]), held_out[1]
         lowest = self._loss_of(self._forward(outside), held_out_labels)
         best, plateau = self._watchers(lowest)
+        repeated = target if self.phase.oversample else None
         for epoch in range(self.phase.epochs):
-            order = tf.constant(epoch_order(len(labels), seed, epoch))
+            order = tf.constant(epoch_order(len(target), seed, epoch, repeated))
             loss = float(self._epoch(inputs[epoch % len(inputs)], targets, order))
             if not math.isfinite(loss):
                 raise NonFiniteLossError(
@@ -123,6 +125,7 @@ class HeadTraining:
         """
         size = int(self.phase.batch_size)
         variables = self.top.trainable_variables
+        steps = (tf.shape(order)[0] + size - 1) // size
 
         def step(index: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             chosen = order[index * size : (index + 1) * size]
@@ -134,6 +137,6 @@ class HeadTraining:
             return index + 1, total + loss
 
         _, total = tf.while_loop(
-            lambda index, total: index < self._steps, step, (tf.constant(0), tf.constant(0.0))
+            lambda index, total: index < steps, step, (tf.constant(0), tf.constant(0.0))
         )
-        return total / self._steps
+        return total / tf.cast(steps, tf.float32)

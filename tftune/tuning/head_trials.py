@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -18,9 +18,12 @@ from tftune.config.model_spec import HeadSpec
 from tftune.config.phase import Phase
 from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
+from tftune.data.targets import Target
 from tftune.errors import ConfigError
-from tftune.training.objective import training_objective
+from tftune.training.head_start import fit_head
+from tftune.training.objective import class_weights, repeated_target, training_objective
 from tftune.training.phase import first_batch_size
+from tftune.training.probe import Linear
 from tftune.training.seeds import draw_states
 from tftune.tuning.features import Features
 from tftune.tuning.head_training import HeadTraining
@@ -77,6 +80,7 @@ class HeadTrials:
         self._space = space
         self._seed = seed
         self._folds = _split(features.data, folds, seed) if folds else None
+        self._probes: dict[Any, Linear | None] = {}
         self._count = 0
 
     def __call__(
@@ -121,11 +125,12 @@ class HeadTrials:
         data, spec = self._features.data, model.spec.heads[0]
         phase = plan.phases[0].replace(batch_size=size)
         _check(phase, plan)
+        repeated_target(phase, data.train)  # refuses what cannot be repeated
         shaped = {name: value for name, value in head.items() if name != "pooling"}
         pooling = head["pooling"]
         views = self._features.views(model.preset, pooling, plan)
         rows = self._features.of(model.preset, pooling, data.validation)
-        labels = [data.train.labels, data.validation.labels]
+        train, validation = data.train.targets[0], data.validation.targets[0]
         keras.utils.set_random_seed(plan.seed)
         top = head_alone(model, rows.shape[1], **shaped)
         below = model.backbone
@@ -135,21 +140,21 @@ class HeadTrials:
         if use_folds and self._folds is not None:
             # Held-out examples are judged as they are; of validation examples no views are drawn.
             features = [np.concatenate([view, rows]) for view in views]
-            true = np.concatenate(labels)
-            training = HeadTraining(top, phase, loss, len(self._folds[0][0]))
-            logits = np.zeros((len(true), model.num_classes), np.float32)
+            whole = replace(train, labels=np.concatenate([train.labels, validation.labels]))
+            training = HeadTraining(top, phase, loss, whole.take(self._folds[0][0]))
+            logits = np.zeros((len(whole), *top.output_shape[1:]), np.float32)
             for number, (inside, outside) in enumerate(self._folds):
-                held_out = (features[0][outside], true[outside])
                 seen = [view[inside] for view in features]
-                start = self._start(training, spec, (*key, number), seen[0], true[inside], held_out)
-                logits[outside] = training.fit(seen, true[inside], held_out, plan.seed, start)
-            return figures_of(spec, logits, true), {}
-        training = HeadTraining(top, phase, loss, len(data.train))
-        held_out = (rows, labels[1])
-        start = self._start(training, spec, key, views[0], labels[0], held_out)
-        logits = training.fit(views, labels[0], held_out, plan.seed, start)
+                parts = (seen[0], whole.take(inside), features[0][outside], whole.take(outside))
+                start = self._start(training, spec, (*key, number), *parts)
+                held_out = (parts[2], parts[3].labels)
+                logits[outside] = training.fit(seen, parts[1], held_out, plan.seed, start)
+            return figures_of(spec, logits, whole.labels), {}
+        training = HeadTraining(top, phase, loss, train)
+        start = self._start(training, spec, key, views[0], train, rows, validation)
+        logits = training.fit(views, train, (rows, validation.labels), plan.seed, start)
         weights = {weight.path: np.array(weight.numpy()) for weight in top.weights}
-        return figures_of(spec, logits, labels[1]), weights
+        return figures_of(spec, logits, validation.labels), weights
 
     def _start(
         self,
@@ -157,32 +162,20 @@ class HeadTrials:
         head: HeadSpec,
         key: Any,
         features: np.ndarray,
-        labels: np.ndarray,
-        held_out: tuple[np.ndarray, np.ndarray],
-    ) -> list[np.ndarray] | None:
+        target: Target,
+        held_out: np.ndarray,
+        held_out_target: Target,
+    ) -> Linear | None:
         """Return a probe's weights where the phase starts from one and the head is linear."""
+        phase = training.phase
         linear = len(training.top.weights) == 2
-        if not (training.phase.start_from_probe and linear) or head.task == "regression":
+        if not (phase.start_from_probe and linear):
             return None
-        if head.ordered:  # its weights are no probe's
-            return None
-        inside, outside = known(labels), known(held_out[1])
-        if not (inside.any() and outside.any()):
-            return None
-        probe = self._features.probe(
-            key,
-            features[inside],
-            labels[inside],
-            held_out[0][outside],
-            held_out[1][outside],
-            len(head.class_names),
-        )
-        return [probe.kernel, probe.bias]
-
-
-def known(labels: np.ndarray) -> np.ndarray:
-    """Tell which examples have a label, bool, shape (num_examples,)."""
-    return labels >= 0 if labels.ndim == 1 else np.isfinite(labels).all(axis=1)
+        key = (*key, repr(phase.class_weights))
+        if key not in self._probes:
+            weights = None if head.task == "regression" else class_weights(phase, target)
+            self._probes[key] = fit_head(head, target, held_out_target, weights, features, held_out)
+        return self._probes[key]
 
 
 def _check(phase: Phase, plan: Plan) -> None:
@@ -190,10 +183,6 @@ def _check(phase: Phase, plan: Plan) -> None:
         raise ConfigError(
             "`feature_extraction.precision` must be 'float32' in a search; a head gains nothing "
             f"from less. Received: {phase.precision!r}."
-        )
-    if phase.oversample:
-        raise ConfigError(
-            "`feature_extraction.oversample` is not part of a search. Take class weights instead."
         )
 
 
