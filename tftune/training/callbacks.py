@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tftune.errors import NonFiniteLossError
 
@@ -21,7 +22,8 @@ FIGURES = ("accuracy", "error")
 
 def copy_of(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
     """Return the variables' values as arrays of their own."""
-    return [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables]
+    # By way of a tensor: what several devices keep apart is no array before it is summed.
+    return [np.array(tf.convert_to_tensor(variable.value)) for variable in variables]
 
 
 def assign(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:

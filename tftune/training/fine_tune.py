@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
@@ -26,6 +27,7 @@ from tftune.progress import Progress
 from tftune.results.training_run import TrainingRun
 from tftune.training.callbacks import copy_of
 from tftune.training.checkpoint import Checkpoints
+from tftune.training.devices import Devices, check_strategy
 from tftune.training.estimate import estimate_costs, expected_steps
 from tftune.training.forgetting import measure_forgetting
 from tftune.training.live_plot import LivePlot
@@ -52,6 +54,7 @@ def fine_tune(
     verbose: bool = True,
     callbacks: CallbackFactory | None = None,
     store: ActivationStore | None = None,
+    strategy: tf.distribute.MirroredStrategy | None = None,
 ) -> TrainingRun:
     """Train a model by a plan.
 
@@ -70,6 +73,10 @@ def fine_tune(
             the curves as they grow.
         callbacks: called for each phase; returns new Keras callbacks for it.
         store: where boundary activations are cached.
+        strategy: train on all its devices at once, each with an equal part of every batch; the
+            examples beyond an epoch's last whole batch are left out, others in every epoch. The
+            frozen part runs and validation is done on one device. What cannot be trained right
+            that way is refused by name.
 
     Returns:
         The record of the run; `run.model` is `model`.
@@ -78,7 +85,7 @@ def fine_tune(
         OutputExistsError: if `output` holds a finished run and `overwrite` is False.
         ResumeError: if it holds an unfinished run of another plan, data or model.
         DataError: if the data's classes are not the model's, or a split has no known label.
-        ConfigError: if a split that is needed is empty.
+        ConfigError: if a split that is needed is empty, or `strategy` cannot do what is planned.
         SentinelError: if training moved other weights than the plan promises.
         NonFiniteLossError: if the loss became NaN or infinite; the best weights so far are back.
     """
@@ -94,6 +101,7 @@ def fine_tune(
         unknown = [target.name for target in split.targets if not target.partly_known.any()]
         if unknown:
             raise DataError(f"No example of the {split.name} split has a known {unknown[0]!r}.")
+    check_strategy(strategy, model, data, plan)
     folder = None
     if output is not None:
         folder = begin_run(output, overwrite, plan, _digests(model, data))
@@ -119,13 +127,15 @@ def fine_tune(
         around = Surroundings(
             plan, progress, callbacks or (lambda: ()), store, tell, state, pretrained
         )
+        around.devices = Devices(strategy)
         try:
-            for index in range(state.phase, len(plan.phases)):
-                seed_layers(model, plan.seed, index)
-                with bad_files_named(data.train.examples, data.validation.examples):
-                    state.finished.append(run_phase(model, data, index, around))
-                if index + 1 < len(plan.phases):
-                    state.begin(index + 1)
+            with around.interrupts.noted():
+                for index in range(state.phase, len(plan.phases)):
+                    seed_layers(model, plan.seed, index)
+                    with bad_files_named(data.train.examples, data.validation.examples):
+                        state.finished.append(run_phase(model, data, index, around))
+                    if index + 1 < len(plan.phases):
+                        state.begin(index + 1)
         except KeyboardInterrupt:
             live.draw()
             if folder is not None:

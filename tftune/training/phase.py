@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,8 +28,10 @@ from tftune.training.callbacks import (
     assign,
     copy_of,
 )
+from tftune.training.devices import Devices, in_place_of
 from tftune.training.head_start import start_heads
 from tftune.training.interpolate import best_mix
+from tftune.training.interrupts import Interrupts
 from tftune.training.objective import plain_objective, repeated_target, training_objective
 from tftune.training.optimizer import build_optimizer, step_scales
 from tftune.training.precision import computing_in
@@ -56,6 +57,8 @@ class Surroundings:
         last_cut: how the last phase cut the model, when it trained from the cache above a boundary
             inside the backbone.
         pretrained: the backbone's weights at the start of the run by path, for `l2_sp`.
+        devices: what to train on.
+        interrupts: stops training where Ctrl-C was asked for and lost.
     """
 
     plan: Plan
@@ -65,6 +68,8 @@ class Surroundings:
     log: Callable[[dict[str, Any]], None]
     state: RunState
     pretrained: dict[str, np.ndarray] = field(default_factory=dict)
+    devices: Devices = field(default_factory=Devices)
+    interrupts: Interrupts = field(default_factory=Interrupts)
     last_cut: CutModel | None = None
 
 
@@ -162,13 +167,15 @@ def _fit(
     around: Surroundings,
     batch_size: int,
 ) -> None:
-    model, top, plan = cut.model, cut.top, around.plan
-    steps = math.ceil(examples_an_epoch(len(data.train), cut.repeated) / batch_size)
+    model, plan, devices = cut.model, around.plan, around.devices
+    steps = devices.steps(examples_an_epoch(len(data.train), cut.repeated), batch_size)
     objective = training_objective(model.heads, phase, data.train)
-    optimizer = build_optimizer(phase, steps, step_scales(model, phase), around.pretrained)
-    with computing_in(phase.precision, top, [h.logits_layer for h in model.heads]):
-        top.compile(optimizer=optimizer, **objective.compile_settings)
-        top.optimizer.build(top.trainable_variables)
+    with computing_in(phase.precision, cut.top, [h.logits_layer for h in model.heads]):
+        top = devices.place(cut.top)
+        with devices.scope():
+            optimizer = build_optimizer(phase, steps, step_scales(model, phase), around.pretrained)
+            top.compile(optimizer=optimizer, **objective.compile_settings)
+            top.optimizer.build(top.trainable_variables)
         averages = (lambda: optimizer._model_variables_moving_average) if phase.ema else None
         lowest = objective.value(labels_of(data.validation), first_logits, batch_size)
         best = KeepBest(top.trainable_variables, lowest, phase.patience, averages)
@@ -192,9 +199,11 @@ def _fit(
             training.restore(continued)
         journal.write = lambda: around.state.write_if_due(training)
         own = [
+            around.interrupts,
+            *devices.validators(cut.top, objective.compile_settings, validation),
             Sentinel(
-                model.keras_model.weights,
-                promised_variables(model, phase.unfreeze),
+                in_place_of(model.keras_model.weights, top),
+                in_place_of(promised_variables(model, phase.unfreeze), top),
                 # Late in a cosine a step may be too small to change a weight.
                 0 if continued is not None else _first_check(phase, data, steps),
             ),
@@ -210,12 +219,14 @@ def _fit(
                 epoch, step = journal.epoch, journal.step
                 top._initial_epoch = None  # what an earlier `fit` left would skip epochs
                 top.fit(
-                    cut.training_batches(data.train, batch_size, plan.seed, (epoch, step)),
+                    cut.training_batches(
+                        data.train, batch_size, plan.seed, (epoch, step), devices.mirrored
+                    ),
                     # The rest of an epoch has fewer steps than the whole ones after it.
                     initial_epoch=epoch,
                     epochs=epoch + 1 if step else phase.epochs,
                     steps_per_epoch=steps - step,
-                    validation_data=validation,
+                    validation_data=None if devices.mirrored else validation,
                     shuffle=False,  # the batches come shuffled
                     verbose=0,
                     callbacks=own,
@@ -224,6 +235,7 @@ def _fit(
                     break
         except NonFiniteLossError:
             best.restore()
+            devices.bring_back(top, cut.top)
             raise
         history.finish()
         if phase.interpolate and not phase.patience:
@@ -232,6 +244,7 @@ def _fit(
             best.keep_last()
         else:
             best.restore()
+        devices.bring_back(top, cut.top)
 
 
 def _first_check(phase: Phase, data: Dataset, steps: int) -> int:
