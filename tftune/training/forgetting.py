@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from tftune.builders.imagenet_head import imagenet_classifier
 from tftune.results.forgetting import Forgetting
 from tftune.training.boundary import CutModel
 
@@ -40,7 +41,8 @@ def measure_forgetting(cut: CutModel, before: np.ndarray, split: str) -> Forgett
         split: name of the split they are of, whose activations the cut holds.
 
     Returns:
-        How alike the features are.
+        How alike the features are, and whether the ImageNet classifier that the backbone came with
+        would still say the same of them.
     """
     network = cut.model.keras_model
     boundary = network.get_layer(cut.boundary).output
@@ -51,4 +53,11 @@ def measure_forgetting(cut: CutModel, before: np.ndarray, split: str) -> Forgett
         np.asarray(to_features(np.asarray(rows[np.arange(i, min(i + 64, len(rows)))], np.float32)))
         for i in range(0, len(rows), 64)
     ]
-    return Forgetting(linear_cka(before, np.concatenate(after)), len(rows))
+    moved = np.concatenate(after)
+    classifier = imagenet_classifier(cut.model)
+    agreement = None
+    if classifier is not None:
+        kernel, bias = classifier
+        answers = [(features @ kernel + bias).argmax(axis=1) for features in (before, moved)]
+        agreement = float((answers[0] == answers[1]).mean())
+    return Forgetting(linear_cka(before, moved), len(rows), agreement)

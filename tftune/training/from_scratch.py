@@ -1,0 +1,98 @@
+"""Training the same network from random weights, to tell whether transfer helped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from tftune.builders.hub_layer import HubLayer
+from tftune.builders.transfer_model import TransferModel
+from tftune.config.phase import Phase
+from tftune.config.plan import Plan
+from tftune.data.dataset import Dataset
+from tftune.errors import ConfigError
+from tftune.progress import Progress
+from tftune.training.boundary import CutModel
+from tftune.training.callbacks import History, KeepBest
+from tftune.training.interrupts import Interrupts
+from tftune.training.objective import training_objective
+from tftune.training.optimizer import build_optimizer
+from tftune.training.views import Views
+
+_RATE = 1e-3
+STEP = "from scratch"
+
+
+def check_from_scratch(model: TransferModel) -> None:
+    """Refuse a model that has no random weights to start from.
+
+    Raises:
+        ConfigError: if its backbone is a SavedModel.
+    """
+    if any(isinstance(layer, HubLayer) for layer in model.keras_model.layers):
+        raise ConfigError(
+            "`from_scratch` needs a backbone that can be built anew. Received: a TF-Hub model. "
+            "Leave it out."
+        )
+
+
+def logits_from_scratch(
+    model: TransferModel,
+    data: Dataset,
+    plan: Plan,
+    progress: Progress,
+    interrupts: Interrupts,
+) -> Any:
+    """Train a copy with random weights for as many epochs as the plan has, and ask it.
+
+    All of it trains, BatchNormalization included, at 1e-3 with AdamW, a warm-up and a cosine, with
+    the plan's batches, augmentation and losses; of all epochs the one that validates best counts.
+    It runs without the cache, for nothing in it is frozen, so it takes much longer than the run.
+
+    Args:
+        model: what to copy; not changed.
+        data: trained on `train`, judged on `validation`.
+        plan: how long and how.
+        progress: shows the epochs.
+        interrupts: stops training where Ctrl-C was asked for and lost.
+
+    Returns:
+        The validation split's logits, as the model's own top gives them.
+    """
+    keras.utils.set_random_seed(plan.seed)
+    last = plan.phases[-1]
+    size = last.batch_size if isinstance(last.batch_size, int) else 32
+    epochs = sum(phase.epochs for phase in plan.phases)
+    phase = Phase(
+        "fine_tuning",
+        "all",
+        epochs,
+        _RATE,
+        size,
+        label_smoothing=last.label_smoothing,
+        class_weights=last.class_weights,
+    )
+    bare = keras.Model(model.logits_model.input, model.logits_model.output)
+    network = keras.models.clone_model(bare)
+    for layer in network.layers:
+        layer.trainable = True
+    cut = CutModel(model, network, None, views=Views.of_plan(plan))
+    steps = -(-len(data.train) // size)
+    objective = training_objective(model.heads, phase, data.train)
+    network.compile(build_optimizer(phase, steps), **objective.compile_settings)
+    best = KeepBest(network.weights, np.inf, 0)
+    show = progress.step(STEP)
+    history = History(STEP, epochs, [], show, lambda row: None)
+    network.fit(
+        cut.training_batches(data.train, size, plan.seed, (0, 0)),
+        epochs=epochs,
+        steps_per_epoch=steps,
+        validation_data=cut.ordered_batches(data.validation, size),
+        shuffle=False,
+        verbose=0,
+        callbacks=[interrupts, best, history],
+    )
+    best.restore()
+    return cut.logits(data.validation)
