@@ -37,7 +37,7 @@ def plan(
     head_rate: float = 1e-3,
     fine_tune_rate: float = 3e-4,
     unfreeze: Unfreeze | None = None,
-    batch_size: int = 32,
+    batch_size: int | str = 32,
     seed: int = 0,
     imbalance: str = "auto",
     augment: str | Sequence[keras.layers.Layer] | Augmentation = "auto",
@@ -57,7 +57,7 @@ def plan(
         fine_tune_rate: peak learning rate of the second; what is far from photographs bears more.
         unfreeze: what of the backbone the second phase trains (see `Phase`); by
             default the top stages that hold at most 30% of its floating-point operations.
-        batch_size: examples a step.
+        batch_size: examples a step, or "auto"; see `Phase`.
         seed: seeds the order of examples, dropout and augmentation.
         imbalance: what to do about rare classes: "class_weights", "oversample", "focal" or "none";
             "auto" weighs classes where the largest has more than ten times the examples of the
