@@ -248,14 +248,29 @@ def test_interpolation_never_leaves_validation_worse_than_the_head_alone(small_m
     assert again.metrics["loss"] == pytest.approx(both.metrics["loss"], rel=1e-4)
 
 
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_trains_float32_weights_and_leaves_the_model_in_float32(
-    small_model, stripes
+    small_model, stripes, precision
 ):
-    plan = tftune.Plan((_phase(unfreeze="block7", precision="mixed_bfloat16", epochs=1),))
-    run = tftune.fine_tune(small_model, stripes, plan, verbose=False)
+    before = _weights(small_model)
+    computed = set()
+
+    def look():
+        def note(batch, logs):
+            layer = small_model.keras_model.get_layer("block7a_expand_conv")
+            computed.add(layer(np.zeros((1, 1, 1, layer.kernel.shape[2]), np.float32)).dtype.name)
+
+        return [keras.callbacks.LambdaCallback(on_train_batch_end=note)]
+
+    # A rate at which float16 steps are not lost to the first, too large, loss scales.
+    plan = tftune.Plan((_phase(unfreeze="block7", precision=precision, epochs=4, patience=0),))
+    run = tftune.fine_tune(small_model, stripes, plan, verbose=False, callbacks=look)
+    assert computed == {precision.removeprefix("mixed_")}
     assert np.isfinite(run.history["loss"]).all()
+    assert run.history["loss"].nunique() > 1
     assert {w.dtype for w in small_model.keras_model.weights} == {"float32"}
     assert {layer.compute_dtype for layer in small_model.keras_model.layers} == {"float32"}
+    assert _moved(before, _weights(small_model)) <= {p for p in before if "_bn" not in p}
 
 
 def test_a_full_cache_only_costs_time(small_model, stripes, monkeypatch):
