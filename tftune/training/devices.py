@@ -56,8 +56,9 @@ class Devices:
         bare = keras.Model(top.input, top.output)
         with self.strategy.scope():
             copy = keras.models.clone_model(bare)
-        # Also what random layers draw from.
-        assign(copy.variables, copy_of(top.variables))
+            # Also what random layers draw from.
+            assign(copy.variables, copy_of(top.variables))
+            settle_statistics(copy)
         return copy
 
     def validators(
@@ -100,6 +101,13 @@ class ValidateOnOneDevice(keras.callbacks.Callback):
         judged = self._top.evaluate(self._validation, verbose=0, return_dict=True)
         if logs is not None:
             logs.update({f"val_{name}": value for name, value in judged.items()})
+
+
+def settle_statistics(network: keras.Model) -> None:
+    """Let Normalization layers use the mean and variance that were assigned to their weights."""
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Normalization) and layer.weights:
+            layer.finalize_state()
 
 
 def in_place_of(variables: Iterable[keras.Variable], trained: keras.Model) -> list[keras.Variable]:
@@ -168,10 +176,11 @@ def check_strategy(strategy: Any, model: TransferModel, data: Dataset, plan: Pla
             )
         if phase.ema:
             problems.append(f"{label}'s `ema`: set it to 0")
-        if phase.unfreeze == "all" and any(
-            isinstance(layer, HubLayer) for layer in model.keras_model.layers
-        ):
-            problems.append(f"{label}'s TF-Hub backbone, which cannot be copied: freeze it")
+        whole = plan.cache == "off" or phase.unfreeze == "all"
+        if whole and any(isinstance(layer, HubLayer) for layer in model.keras_model.layers):
+            problems.append(
+                f"{label}'s TF-Hub backbone, which cannot be copied: freeze it, with the cache"
+            )
     if problems:
         raise ConfigError(
             f"`strategy` trains on {count} devices and cannot do what follows. "

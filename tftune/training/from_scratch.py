@@ -16,6 +16,7 @@ from tftune.errors import ConfigError
 from tftune.progress import Progress
 from tftune.training.boundary import CutModel
 from tftune.training.callbacks import History, KeepBest
+from tftune.training.devices import settle_statistics
 from tftune.training.interrupts import Interrupts
 from tftune.training.objective import training_objective
 from tftune.training.optimizer import build_optimizer
@@ -76,8 +77,11 @@ def logits_from_scratch(
     )
     bare = keras.Model(model.logits_model.input, model.logits_model.output)
     network = keras.models.clone_model(bare)
-    for layer in network.layers:
+    for layer, original in zip(network.layers, bare.layers, strict=True):
         layer.trainable = True
+        if isinstance(layer, keras.layers.Normalization):  # preprocessing, not knowledge
+            layer.set_weights(original.get_weights())
+    settle_statistics(network)
     cut = CutModel(model, network, None, views=Views.of_plan(plan))
     steps = -(-len(data.train) // size)
     objective = training_objective(model.heads, phase, data.train)
