@@ -26,7 +26,7 @@ data = tftune.load_image_folder(sys.argv[1])
 two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 head = tftune.Phase("feature_extraction", "none", 1, 1e-2, 6, start_from_probe=True)
 top = tftune.Phase(
-    "fine_tuning", "block7", 3, 1e-3, 6, layer_decay=0.7, l2_sp=0.01, class_weights="balanced",
+    "fine_tuning", 1, 3, 1e-3, 6, layer_decay=0.7, l2_sp=0.01, class_weights="balanced",
     label_smoothing=0.1,
 )
 plan = tftune.Plan((head, top), seed=3)
@@ -41,9 +41,13 @@ def stop_at(step):
 
 def run(strategy, plan=plan, **settings):
     keras.utils.set_random_seed(1)
-    model = tftune.build_image_classifier(
-        "efficientnet_lite0", data, image_size=(32, 32), weights=None, dropout=0.0
-    )
+    image = features = keras.Input((32, 32, 3))
+    for filters in (8, 16, 16):
+        features = keras.layers.Conv2D(filters, 3, strides=2, use_bias=False)(features)
+        features = keras.layers.BatchNormalization()(features)
+        features = keras.layers.ReLU()(features)
+    backbone = keras.Model(image, features, name="tiny")
+    model = tftune.build_image_classifier(backbone, data, preprocessing="unit", dropout=0.0)
     done = tftune.fine_tune(model, data, plan, strategy=strategy, verbose=False, **settings)
     return done.history, model.keras_model.get_weights()
 

@@ -11,6 +11,14 @@ import tftune
 from tftune.training.interrupts import Interrupts
 
 
+@pytest.fixture(autouse=True)
+def _python_handles_ctrl_c():
+    """In the background of a shell it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def _plan():
     phase = tftune.Phase("feature_extraction", "none", 3, 1e-2, 6)
     return tftune.Plan((phase,))
