@@ -14,11 +14,8 @@ pytest.importorskip("tensorflow_serving", reason="the extra `serving` is not ins
 
 
 @pytest.fixture(scope="module")
-def export(pretrained_model, stripes, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("served") / "stripes"
-    return tftune.export_saved_model(
-        pretrained_model, folder, verify=stripes.validation, bundle=True
-    )
+def export(bundled_export):
+    return bundled_export
 
 
 @pytest.fixture(scope="module")

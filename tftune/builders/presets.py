@@ -73,7 +73,14 @@ _CONVNEXT_TOP1 = (
     f"{KERAS_TABLE}; base, large and xlarge learned from ImageNet-21k first: "
     "https://keras.io/api/applications/convnext/"
 )
-_UNKNOWN = "not known"
+_SWISH_MEASURED = (
+    f"{_SWISH}; an EfficientNetB0 trained from nothing on Fashion-MNIST lost 2.2 points on 400 "
+    "images and kept 89% of its answers"
+)
+_MOBILENET_V3 = (
+    "hard-swish and squeeze-and-excite; a MobileNetV3Small trained from nothing on Fashion-MNIST "
+    "lost 1.7 points on 400 images and kept 98% of its answers; not measured with ImageNet weights"
+)
 
 _FAMILIES = {
     "lite": _Family(
@@ -83,27 +90,58 @@ _FAMILIES = {
         "https://arxiv.org/abs/1905.11946",
         _LITE_TOP1,
     ),
-    "vgg": _Family("caffe", None, _UNKNOWN, "https://arxiv.org/abs/1409.1556"),
+    "vgg": _Family(
+        "caffe",
+        None,
+        "not measured; plain convolutions and ReLU, as in ResNet",
+        "https://arxiv.org/abs/1409.1556",
+    ),
     "resnet": _Family("caffe", True, _WHITEPAPER, "https://arxiv.org/abs/1512.03385"),
     "resnet_v2": _Family("tf", True, _WHITEPAPER, "https://arxiv.org/abs/1603.05027"),
     "inception_v3": _Family("tf", True, _WHITEPAPER, "https://arxiv.org/abs/1512.00567"),
-    "inception_resnet": _Family("tf", None, _UNKNOWN, "https://arxiv.org/abs/1602.07261"),
-    "xception": _Family("tf", None, _UNKNOWN, "https://arxiv.org/abs/1610.02357"),
+    "inception_resnet": _Family(
+        "tf",
+        None,
+        "not measured; ReLU, but residual branches are scaled down before the sum",
+        "https://arxiv.org/abs/1602.07261",
+    ),
+    "xception": _Family(
+        "tf",
+        None,
+        "not measured; ReLU and separable convolutions",
+        "https://arxiv.org/abs/1610.02357",
+    ),
     "mobilenet": _Family("tf", True, _WHITEPAPER, "https://arxiv.org/abs/1704.04861"),
     "mobilenet_v2": _Family("tf", True, _WHITEPAPER, "https://arxiv.org/abs/1801.04381"),
     "mobilenet_v3": _Family(
         "inside",
         None,
-        _UNKNOWN,
+        _MOBILENET_V3,
         "https://arxiv.org/abs/1905.02244",
         "https://keras.io/api/applications/mobilenet/",
     ),
-    "densenet": _Family("torch", None, _UNKNOWN, "https://arxiv.org/abs/1608.06993"),
-    "nasnet": _Family("tf", None, _UNKNOWN, "https://arxiv.org/abs/1707.07012"),
-    "efficientnet": _Family("inside", False, _SWISH, "https://arxiv.org/abs/1905.11946"),
-    "efficientnet_v2": _Family("inside", None, _UNKNOWN, "https://arxiv.org/abs/2104.00298"),
+    "densenet": _Family(
+        "torch",
+        None,
+        "not measured; ReLU, but concatenated maps of many layers share one scale",
+        "https://arxiv.org/abs/1608.06993",
+    ),
+    "nasnet": _Family(
+        "tf",
+        None,
+        "not measured; ReLU, but concatenated maps of many branches share one scale",
+        "https://arxiv.org/abs/1707.07012",
+    ),
+    "efficientnet": _Family("inside", False, _SWISH_MEASURED, "https://arxiv.org/abs/1905.11946"),
+    "efficientnet_v2": _Family(
+        "inside", None, f"not measured; {_SWISH}", "https://arxiv.org/abs/2104.00298"
+    ),
     "convnext": _Family(
-        "inside", None, _UNKNOWN, "https://arxiv.org/abs/2201.03545", _CONVNEXT_TOP1
+        "inside",
+        None,
+        "not measured; GELU and layer normalisation, made of several operators",
+        "https://arxiv.org/abs/2201.03545",
+        _CONVNEXT_TOP1,
     ),
 }
 

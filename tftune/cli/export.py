@@ -18,7 +18,8 @@ def command(
         typer.Argument(help="NAME.tflite for phones; any other name is a SavedModel's folder."),
     ],
     quantize: Annotated[
-        str, typer.Option(help="For .tflite: 'none', 'float16', 'dynamic', 'int8' or 'auto'.")
+        str,
+        typer.Option(help="For .tflite: 'none', 'float16', 'dynamic', 'int8', 'mixed' or 'auto'."),
     ] = "none",
     verify: Annotated[
         Path | None,

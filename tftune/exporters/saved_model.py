@@ -21,6 +21,7 @@ from tftune.errors import ConfigError, ExportError
 from tftune.exporters import serving_runner
 from tftune.exporters.certificate import Answers, Budget, certify
 from tftune.exporters.description import SPEC_FILE, label_files, spec_text
+from tftune.exporters.full_disk import full_disk_named
 from tftune.exporters.head_answers import answer_keys
 from tftune.exporters.served_network import served_network
 from tftune.exporters.serving_bundle import write_bundle
@@ -91,7 +92,8 @@ def export_saved_model(
     signatures = image_signatures(model, network)
     target = base / str(next_version(base))
     certificate: Certificate | None = None
-    with replaced_folder(target) as folder:
+    notes = []
+    with full_disk_named(base), replaced_folder(target) as folder:
         archive = keras.export.ExportArchive()
         archive.track(network.tracked)
         for name, signature in signatures.items():
@@ -117,11 +119,10 @@ def export_saved_model(
                 folder,
                 budget,
             )
-    if certificate is not None:
-        write_json(base / f"{target.name}.certificate.json", certificate.to_json())
-    notes = []
-    if bundle:
-        notes.append(f"Settings and clients: {write_bundle(base, base.name, model.heads)}/")
+            # Before the version appears, so that it never stands there without them.
+            write_json(base / f"{target.name}.certificate.json", certificate.to_json())
+        if bundle:
+            notes.append(f"Settings and clients: {write_bundle(base, base.name, model.heads)}/")
     size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
     shown = {name: str(signature) for name, signature in signatures.items()}
     return Export(str(target), size, shown, certificate, notes=notes)

@@ -15,19 +15,22 @@ from tftune.data.dataset import Split
 from tftune.errors import ConfigError, ExportError, OutputExistsError, check_choice
 from tftune.exporters.certificate import Answers, Budget, certify
 from tftune.exporters.description import SPEC_FILE, label_files, label_names, spec_text
+from tftune.exporters.full_disk import full_disk_named
 from tftune.exporters.head_answers import answer_keys
 from tftune.exporters.litert import run_images
+from tftune.exporters.mixed_precision import check_quantizer, describe_selection
 from tftune.exporters.tflite_contents import inspect_tflite, prove_integer
 from tftune.exporters.tflite_conversion import Converter
 from tftune.exporters.tflite_metadata import OutputNotes, attach, describe_image_model
 from tftune.results.export import Certificate, Export
 
 FORMS = ("none", "float16", "dynamic", "int8")
-QUANTIZATIONS = (*FORMS, "auto")
+QUANTIZATIONS = (*FORMS, "mixed", "auto")
+_CALIBRATED = ("int8", "mixed")
 # Float32 differs from Keras only in the order of sums. Float16 rounds large weights to 11 bits,
 # which moved a probability by 0.004 at most on 500 images; the more certain a model is, the more.
 # With 8 bits a borderline image may change its answer, so only the accuracy is bounded.
-_TOLERANCES = {"none": 1e-4, "float16": 2e-2, "dynamic": None, "int8": None}
+_TOLERANCES = {"none": 1e-4, "float16": 2e-2, "dynamic": None, "int8": None, "mixed": None}
 
 
 @dataclass(frozen=True)
@@ -73,16 +76,19 @@ def export_tflite(
     float32, or uint8 with "int8". Output: probabilities (for regression values), shape
     (1, num_classes), of the same type; one such tensor for each head, told apart by its name in the
     metadata. MediaPipe's ImageClassifier loads the file as it is. The model's temperature is part
-    of the graph.
+    of the graph, so no score calibration is packed, which MediaPipe alone would apply.
 
     Args:
         model: what to export.
         path: a file name that ends in ".tflite".
         quantize: "none" keeps float32; "float16" halves the large weights, "dynamic" stores them in
-            8 bits; "int8" makes weights and arithmetic 8-bit, which is checked on the file; "auto"
-            takes the smallest form that stays within `max_drop`, and needs `verify`.
+            8 bits; "int8" makes weights and arithmetic 8-bit, which is checked on the file; "mixed"
+            does so for convolutions and dense layers and keeps the rest in float32 (the extra
+            `quantize`); "auto" takes the smallest form that stays within `max_drop`, and needs
+            `verify`; it tries "mixed" where "int8" does not.
         verify: held-out examples to compare the export with the Keras model on.
-        calibration: real training images that set the ranges of "int8"; `verify` by default.
+        calibration: real training images that set the ranges of "int8" and "mixed";
+            `verify` by default.
         max_drop: the largest loss of accuracy on `verify`, in [0, 1]; of macro F1 for multilabel,
             and for regression the largest rise of the error in the targets' standard deviations.
         allow_drop: write an export past its budget all the same; its certificate says so.
@@ -104,7 +110,13 @@ def export_tflite(
     request = _Request(model, Converter(model, images), verify, max_drop, allow_drop)
     if quantize == "auto":
         return _smallest(request, target)
-    return _export(request, target, quantize, _write(request, target, quantize, allow_drop))
+    try:
+        written = _write(request, target, quantize, allow_drop)
+    except ExportError as error:
+        if quantize == "int8" and verify:
+            raise ExportError(f"{error} {_mixed_instead(request, target)}") from error
+        raise
+    return _export(request, target, quantize, written)
 
 
 def _check_request(
@@ -120,8 +132,12 @@ def _check_request(
         )
     if quantize == "auto" and verify is None:
         raise ConfigError("`quantize='auto'` needs held-out images: give `verify=data.validation`.")
-    if quantize == "int8" and not images:
-        raise ConfigError("`quantize='int8'` needs real images: give `calibration=data.train`.")
+    if quantize in _CALIBRATED and not images:
+        raise ConfigError(
+            f"`quantize={quantize!r}` needs real images: give `calibration=data.train`."
+        )
+    if quantize == "mixed":
+        check_quantizer()
 
 
 def _smallest(request: _Request, target: Path) -> Export:
@@ -130,13 +146,15 @@ def _smallest(request: _Request, target: Path) -> Export:
     fitting: list[tuple[int, str]] = []
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}-") as folder:
-        for form in FORMS:
+        for form in (*FORMS, "mixed"):
+            if form == "mixed" and any(fits == "int8" for _, fits in fitting):
+                continue  # nothing is lost by integers alone
             row: dict[str, Any] = {"quantize": form, "size_bytes": 0, "score": None}
             row |= {"drop": None, "outcome": "kept out: "}
             candidates.append(row)
             try:
                 written = _write(request, Path(folder) / f"{form}.tflite", form, allow_drop=True)
-            except ExportError as error:
+            except (ConfigError, ExportError) as error:
                 row["outcome"] += str(error)
                 continue
             assert written.certificate is not None
@@ -156,7 +174,7 @@ def _smallest(request: _Request, target: Path) -> Export:
             )
         chosen = min(fitting)[1]
         next(row for row in candidates if row["quantize"] == chosen)["outcome"] = "chosen"
-        with replaced_file(target) as temporary:
+        with full_disk_named(target), replaced_file(target) as temporary:
             temporary.write_bytes((Path(folder) / f"{chosen}.tflite").read_bytes())
     # Checked again at its final place, so that the certificate is of the file that is there.
     written = _certified(request, target, chosen, allow_drop=True)
@@ -164,15 +182,30 @@ def _smallest(request: _Request, target: Path) -> Export:
     return _export(request, target, chosen, written, candidates)
 
 
+def _mixed_instead(request: _Request, target: Path) -> str:
+    """Try selective quantization, and say in a sentence what it would give."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            file = Path(folder) / target.name
+            certificate = _write(request, file, "mixed", allow_drop=True).certificate
+        except (ConfigError, ExportError) as error:
+            return f"`quantize='mixed'` was not of use either: {error}"
+    assert certificate is not None
+    told = f"a drop of {certificate.drop:.3f} at {certificate.size_bytes / 1e6:.1f} MB"
+    if certificate.passed:
+        return f"`quantize='mixed'` was tried and is within the budget: {told}."
+    return f"`quantize='mixed'` was tried and is past the budget too: {told}."
+
+
 def _write(request: _Request, target: Path, quantize: str, allow_drop: bool) -> _Written:
     content = request.converter.convert(quantize)
     if quantize == "int8":
         prove_integer(inspect_tflite(content))
     content = _described(content, request.model, target.stem, normalised=quantize != "int8")
-    with replaced_file(target) as temporary:
+    with full_disk_named(target), replaced_file(target) as temporary:
         temporary.write_bytes(content)
         written = _certified(request, temporary, quantize, allow_drop)
-    _write_certificate(target, written.certificate)
+        _write_certificate(target, written.certificate)
     return written
 
 
@@ -206,14 +239,15 @@ def _certified(request: _Request, file: Path, quantize: str, allow_drop: bool) -
     size = file.stat().st_size
     if request.verify is None:
         return _Written(size, None)
-    used = request.converter.calibration_record() if quantize == "int8" else None
+    used = request.converter.calibration_record() if quantize in _CALIBRATED else None
+    notes = [describe_selection(file.read_bytes())] if quantize == "mixed" else []
     model = request.model
 
     def run(split: Split) -> Answers:
         return run_images(file, split, model.image_input, model.heads)
 
     budget = Budget(_TOLERANCES[quantize], request.max_drop, allow_drop)
-    return _Written(size, certify(model, request.verify, run, file, budget, used))
+    return _Written(size, certify(model, request.verify, run, file, budget, used, notes))
 
 
 def _write_certificate(target: Path, certificate: Certificate | None) -> None:

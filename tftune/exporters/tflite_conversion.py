@@ -18,6 +18,7 @@ from tftune.data.pipeline import image_batches
 from tftune.errors import ExportError
 from tftune.exporters.half_weights import halve_weights
 from tftune.exporters.head_answers import answer_keys
+from tftune.exporters.mixed_precision import quantize_selectively
 
 _CALIBRATION_IMAGES = 200
 
@@ -39,7 +40,7 @@ class Converter:
         """Return the content of a .tflite file without metadata.
 
         Args:
-            form: "none", "float16", "dynamic" or "int8".
+            form: "none", "float16", "dynamic", "int8" or "mixed".
 
         Raises:
             ExportError: naming the operators and layers that cannot be converted.
@@ -48,6 +49,8 @@ class Converter:
             return self.float32()
         if form == "float16":
             return halve_weights(self.float32())
+        if form == "mixed":
+            return quantize_selectively(self.float32(), self.calibration())
         return self._converted(form)
 
     def float32(self) -> bytes:

@@ -18,18 +18,15 @@ _IDENTIFIER = b"M001"
 _BUFFER_NAME = b"TFLITE_METADATA"
 _MIN_PARSER_VERSION = "1.0.0"
 LABELS_FILE = "labels.txt"
-CALIBRATION_FILE = "score_calibration.txt"
 
 # Enumerations of the schema.
 IMAGE_CONTENT = 2
 NORMALIZATION = 1
-SCORE_CALIBRATION = 2
 BERT_TOKENIZER = 4
 REGEX_TOKENIZER = 6
 AXIS_LABELS = 2
 AXIS_SCORE_CALIBRATION = 4
 _RGB = 1
-_INVERSE_LOGISTIC = 2  # a score calibration's transformation before the sigmoid
 
 
 @dataclass(frozen=True)
@@ -83,13 +80,11 @@ class OutputNotes:
         name: its name; MediaPipe gives it out as the head's name.
         description: a sentence for people.
         labels: the name of the packed file with a class, or quantity, a line.
-        calibration: the name of the packed score calibration file; empty without one.
     """
 
     name: str
     description: str
     labels: str
-    calibration: str = ""
 
 
 def describe_image_model(
@@ -125,14 +120,7 @@ def describe_image_model(
 
 def _output(notes: OutputNotes) -> Slots:
     labels: Slots = {0: notes.labels, 1: "One a line.", 2: Byte(AXIS_LABELS, signed=True)}
-    slots: dict[int, object] = {0: notes.name, 1: notes.description, 6: [labels]}
-    if notes.calibration:
-        about = "scale,slope,offset for the score of each class."
-        kind = Byte(AXIS_SCORE_CALIBRATION, signed=True)
-        slots[6] = [labels, {0: notes.calibration, 1: about, 2: kind}]
-        options: Slots = {0: Byte(_INVERSE_LOGISTIC, signed=True), 1: 0.0}
-        slots[4] = [{0: Byte(SCORE_CALIBRATION), 1: options}]
-    return slots
+    return {0: notes.name, 1: notes.description, 6: [labels]}
 
 
 def attach(model: bytes, metadata: bytes, files: Mapping[str, str]) -> bytes:
