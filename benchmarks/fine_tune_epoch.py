@@ -26,7 +26,7 @@ import tftune
 from benchmarks.results import Results, add_arguments, describe
 from benchmarks.trunk_pass import photographs
 from tftune.cache.store import ActivationStore
-from tftune.training.batches import image_epochs
+from tftune.training.batches import online_epochs
 
 BATCH_SIZE = 32
 SHARE = 0.2
@@ -99,8 +99,8 @@ def _plain(model: tftune.TransferModel, data: tftune.Dataset, unfreeze: int) -> 
         metrics=["accuracy"],
     )
     clock = _Clock()
-    train = image_epochs(data.train, model.image_input, BATCH_SIZE, 1, 0)
-    validation = image_epochs(data.validation, model.image_input, BATCH_SIZE, 1, None)
+    train = online_epochs(data.train, model.image_input, BATCH_SIZE, 1, 0)
+    validation = online_epochs(data.validation, model.image_input, BATCH_SIZE, 1, None)
     warm_up = train.take(2).apply(tf.data.experimental.assert_cardinality(2))
     network.fit(warm_up, validation_data=validation, verbose=0)
     network.fit(train, validation_data=validation, verbose=0, callbacks=[clock])

@@ -142,13 +142,13 @@ def _memory(folder: Path, count: int) -> None:
 def _measure(folder: str) -> None:
     import tftune
     from tftune.config.image_input import ImageInput
-    from tftune.training.batches import image_epochs
+    from tftune.training.batches import online_epochs
 
     _ = tftune.load_image_folder.__doc__  # imports TensorFlow
     idle = _peak()
     started = time.perf_counter()
     data = tftune.load_image_folder(folder, validation_share=0, test_share=0)
-    epoch = image_epochs(data.train, ImageInput(SIZE), BATCH_SIZE, epochs=1, seed=0)
+    epoch = online_epochs(data.train, ImageInput(SIZE), BATCH_SIZE, epochs=1, seed=0)
     seen = sum(len(labels) for _, labels in epoch)
     assert seen == len(data.train)
     peak = _peak()

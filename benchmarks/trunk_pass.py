@@ -160,7 +160,7 @@ def _peak(count: int) -> None:
     class Trunk:
         keras_model = network
         boundary = "conv"
-        image_input = ImageInput((32, 32))
+        contract = ImageInput((32, 32))
         fingerprint = "benchmark"
 
         @staticmethod

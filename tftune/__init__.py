@@ -27,6 +27,7 @@ _HOMES = {
     "TrainingRun": "tftune.results.training_run",
     "TransferModel": "tftune.builders.transfer_model",
     "audit": "tftune.evaluation.audit",
+    "build_text_classifier": "tftune.builders.text_classifier",
     "calibrate": "tftune.evaluation.calibration",
     "compare": "tftune.evaluation.compare",
     "compare_runs": "tftune.reports.compare_runs",
@@ -46,6 +47,9 @@ _HOMES = {
     "load_image_arrays": "tftune.data.image_arrays",
     "load_image_folder": "tftune.data.image_folder",
     "load_image_table": "tftune.data.image_table",
+    "load_text_folder": "tftune.data.text_folder",
+    "load_text_table": "tftune.data.text_table",
+    "load_texts": "tftune.data.text_folder",
     "load_tf_dataset": "tftune.data.tf_dataset",
     "load_tfds": "tftune.data.tfds",
     "measure_cost": "tftune.evaluation.cost",
@@ -71,6 +75,7 @@ if TYPE_CHECKING:
     from tftune import plans
     from tftune.builders.bert_to_hub import convert_bert
     from tftune.builders.image_classifier import build_image_classifier
+    from tftune.builders.text_classifier import build_text_classifier
     from tftune.builders.transfer_model import TransferModel, load
     from tftune.config.phase import Phase
     from tftune.config.plan import Plan
@@ -80,6 +85,8 @@ if TYPE_CHECKING:
     from tftune.data.image_folder import load_image_folder
     from tftune.data.image_table import load_image_table
     from tftune.data.plot_augmentations import plot_augmentations
+    from tftune.data.text_folder import load_text_folder, load_texts
+    from tftune.data.text_table import load_text_table
     from tftune.data.tf_dataset import load_tf_dataset
     from tftune.data.tfds import load_tfds
     from tftune.errors import TftuneError

@@ -143,7 +143,7 @@ def test_both_engines_agree_on_real_weights(pretrained_model, stripes, tmp_path)
         for name in ("tensorflow", "litert")
     ]
     assert [activations.engine for activations in both] == ["tensorflow", "litert"]
-    pixels = np.concatenate(list(image_batches(stripes.train.examples, trunk.image_input)))
+    pixels = np.concatenate(list(image_batches(stripes.train.examples, trunk.contract)))
     expected = trunk.keras_model.predict(pixels, verbose=0)
     for activations in both:
         difference = litert.relative_difference(expected, np.asarray(activations))

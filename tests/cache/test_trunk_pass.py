@@ -57,7 +57,7 @@ def copied(stripes, tmp_path):
 def test_activations_are_the_trunks_output_in_order(pretrained_model, stripes, store):
     trunk, _ = pretrained_model.cut("block3b_add")
     cached = boundary_activations(trunk, stripes.train.examples, store=store)
-    pixels = np.concatenate(list(image_batches(stripes.train.examples, trunk.image_input)))
+    pixels = np.concatenate(list(image_batches(stripes.train.examples, trunk.contract)))
     np.testing.assert_allclose(cached, trunk.keras_model(pixels, training=False), atol=1e-4)
 
 
@@ -120,7 +120,7 @@ def test_views_and_dtypes_are_kept_apart(trunk, stripes, store):
     examples = stripes.test.examples
 
     def darker(chosen, batch_size):
-        for pixels in image_batches(chosen, trunk.image_input, batch_size):
+        for pixels in image_batches(chosen, trunk.contract, batch_size):
             yield pixels * 0.5
 
     plain = boundary_activations(trunk, examples, store=store)

@@ -42,7 +42,7 @@ def network(mixed):
 @pytest.mark.parametrize("resize", RESIZE_METHODS)
 def test_predict_and_evaluate_agree_on_every_format(mixed, network, resize):
     contract = ImageInput((32, 32), resize, background=(200, 30, 60))
-    spec = dataclasses.replace(network.spec, image_input=contract)
+    spec = dataclasses.replace(network.spec, contract=contract)
     model = tftune.TransferModel(network.keras_model, spec)
     at_once = predict_split(model, mixed.train)
     answers = model.predict(list(mixed.train.examples.paths))

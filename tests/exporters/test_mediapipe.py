@@ -73,7 +73,7 @@ def test_mediapipe_gives_the_labels_and_scores_of_the_model(
     phone = tftune.TransferModel(
         pretrained_model.keras_model,
         dataclasses.replace(
-            pretrained_model.spec, image_input=ImageInput((64, 64), resize="mediapipe")
+            pretrained_model.spec, contract=ImageInput((64, 64), resize="mediapipe")
         ),
     )
     export = tftune.export_tflite(

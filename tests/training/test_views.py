@@ -15,7 +15,7 @@ from tftune.cache.trunk_pass import boundary_activations
 from tftune.data.augment import Augmentation, augmented_batches
 from tftune.data.pipeline import image_batches
 from tftune.errors import ConfigError
-from tftune.training.batches import cached_epochs, image_epochs
+from tftune.training.batches import cached_epochs, online_epochs
 from tftune.training.boundary import CutModel
 from tftune.training.views import Views
 
@@ -48,7 +48,7 @@ def test_online_the_first_epoch_sees_the_images_and_each_later_one_its_own_view(
 ):
     contract, examples = small_model.image_input, stripes.train.examples
     views = Views(LIGHT, 0, 5)
-    drawn = image_epochs(stripes.train, contract, 18, 3, None, views=views)
+    drawn = online_epochs(stripes.train, contract, 18, 3, None, views=views)
     epochs = [images for images, _ in drawn.as_numpy_iterator()]
     np.testing.assert_array_equal(epochs[0], next(iter(image_batches(examples, contract, 18))))
     for view in (1, 2):
@@ -112,7 +112,7 @@ def test_validation_is_never_augmented(small_model, stripes, monkeypatch):
 @pytest.mark.parametrize("mix", ["mixup", "cutmix"])
 def test_blended_images_come_with_shares_of_classes(small_model, stripes, mix):
     augmentation = Augmentation.of("none", mix=mix, mix_alpha=1.0)
-    batches = image_epochs(
+    batches = online_epochs(
         stripes.train, small_model.image_input, 6, 1, 0, views=Views(augmentation, 0, 0)
     )
     shares = np.concatenate([labels for _, labels in batches.as_numpy_iterator()])
@@ -135,7 +135,7 @@ def test_a_blended_batch_goes_on_where_an_interrupted_epoch_left_off(small_model
     views = Views(Augmentation.of("none", mix="mixup", mix_alpha=1.0), 0, 0)
 
     def labels(start, count):
-        batches = image_epochs(
+        batches = online_epochs(
             stripes.train, small_model.image_input, 6, None, 0, start, views=views
         )
         return [labels for _, labels in batches.take(count).as_numpy_iterator()]

@@ -13,6 +13,9 @@ from tftune.builders import bert_math
 from tftune.builders.bert_math import BertShape
 from tftune.builders.bert_tokens import segments_of
 
+# It adds the same to all logits of a query, which softmax ignores: its gradient is rounding error.
+_IDLE = ("key_bias",)
+
 
 class _BertLayer(keras.layers.Layer):
     """A layer with some of BERT's weights, under the names `BertShape` gives them."""
@@ -28,8 +31,15 @@ class _BertLayer(keras.layers.Layer):
             start = "ones" if name.endswith("gamma") else "zeros" if len(size) == 1 else "normal"
             if start == "normal":
                 start = keras.initializers.TruncatedNormal(stddev=0.02)
-            self._named[name] = self.add_weight(shape=size, initializer=start, name=name)
+            self._named[name] = self.add_weight(
+                shape=size, initializer=start, name=name, trainable=name not in _IDLE
+            )
         self.built = True
+
+    @property
+    def fixed_weights(self) -> list[keras.Variable]:
+        """What training never moves."""
+        return [variable for name, variable in self._named.items() if name in _IDLE]
 
     def _values(self) -> dict[str, Any]:
         return {name: variable.value for name, variable in self._named.items()}

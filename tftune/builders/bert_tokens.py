@@ -123,7 +123,7 @@ class BertTokens(keras.layers.Layer):
         self, vocabulary: str, lowercase: bool, sequence_length: int, **arguments: Any
     ) -> None:
         arguments.setdefault("autocast", False)
-        super().__init__(trainable=False, **arguments)
+        super().__init__(**arguments)
         self.vocabulary = vocabulary
         self.lowercase = lowercase
         self.sequence_length = sequence_length

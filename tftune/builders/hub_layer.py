@@ -19,6 +19,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tftune.builders.bert_tokens import import_tensorflow_text
 from tftune.errors import ConfigError, WeightsError
 
 _BUNDLED: contextvars.ContextVar[Mapping[str, Path] | None] = contextvars.ContextVar(
@@ -50,7 +51,7 @@ class HubLayer(keras.layers.Layer):
         arguments.setdefault("autocast", False)  # loaded functions have fixed types
         super().__init__(**arguments)
         self.handle = handle
-        self._path = (_BUNDLED.get() or {}).get(handle) or resolve_handle(handle)
+        self._path = bundled_path(handle) or resolve_handle(handle)
         graph = (self._path / "saved_model.pb").read_bytes()
         self.digest = hashlib.blake2b(graph, digest_size=16).hexdigest()
         if digest and digest != self.digest:
@@ -58,7 +59,7 @@ class HubLayer(keras.layers.Layer):
                 f"The SavedModel at {handle!r} is not the one this model was built on."
             )
         # The attribute keeps its functions, tables and assets alive, and in an export.
-        self._loaded = tf.saved_model.load(str(self._path))
+        self._loaded = load_saved_model(self._path)
         if not callable(self._loaded) or not hasattr(self._loaded, "trainable_variables"):
             raise ConfigError(
                 f"{handle!r} must be a TF2 Reusable SavedModel, which can be called and lists its "
@@ -153,14 +154,20 @@ def bundled_saved_models(file: Path) -> Iterator[None]:
         _BUNDLED.reset(token)
 
 
+def bundled_path(handle: str) -> Path | None:
+    """Return where a handle's SavedModel is while a file that carries it is loaded."""
+    return (_BUNDLED.get() or {}).get(handle)
+
+
 _KEPT: list[tempfile.TemporaryDirectory] = []
 
 
-def resolve_handle(handle: str) -> Path:
+def resolve_handle(handle: str, argument: str = "backbone") -> Path:
     """Find the folder of a SavedModel.
 
     Args:
         handle: a folder, or a TF-Hub handle, which is downloaded.
+        argument: what the caller's argument is called, for messages.
 
     Raises:
         WeightsError: if it is neither, or cannot be fetched.
@@ -169,7 +176,7 @@ def resolve_handle(handle: str) -> Path:
         return Path(handle)
     if "://" not in handle:
         raise WeightsError(
-            f"`backbone` must be a preset, a SavedModel's folder or a TF-Hub handle. {handle!r} "
+            f"`{argument}` must be a preset, a SavedModel's folder or a TF-Hub handle. {handle!r} "
             "holds no saved_model.pb."
         )
     try:
@@ -186,6 +193,27 @@ def resolve_handle(handle: str) -> Path:
         raise WeightsError(
             f"{handle!r} could not be fetched ({reason}). Download it and give its folder."
         ) from error
+
+
+def load_saved_model(path: Path) -> Any:
+    """Load a SavedModel; tensorflow-text is imported if it uses operations of that.
+
+    Raises:
+        ConfigError: if it needs tensorflow-text and that is not installed.
+        WeightsError: if it is damaged.
+    """
+    for again in (False, True):
+        try:
+            return tf.saved_model.load(str(path))
+        except (tf.errors.OpError, ValueError, KeyError, OSError) as error:
+            if "not registered" in str(error) and not again:
+                import_tensorflow_text()
+                continue
+            reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+            raise WeightsError(
+                f"The SavedModel {str(path)!r} cannot be loaded: {reason}."
+            ) from error
+    return None
 
 
 def _takes_training(loaded: Any) -> bool:

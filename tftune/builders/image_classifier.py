@@ -80,15 +80,15 @@ def build_image_classifier(
             `keras.Model` cannot be a backbone.
         ShapeError: if a `keras.Model` does not turn images into features.
     """
-    heads = head_specs(_targets(data, class_names, task), ordered)
-    _check_head(dropout, hidden, activation)
+    heads = head_specs(targets_of(data, class_names, task), ordered)
+    check_head(dropout, hidden, activation)
     network = _network(backbone, image_size, preprocessing, weights)
-    image_input = ImageInput(tuple(network.input_shape[1:3]), resize, background)
+    contract = ImageInput(tuple(network.input_shape[1:3]), resize, background)
     pooled = pool_features(network.output, pooling)
     outputs = attach_heads(pooled, heads, dropout, hidden, activation)
     spec = ModelSpec(
         preset=network.name,
-        image_input=image_input,
+        contract=contract,
         features_layer=network.operations[-1].name,
         pooled_layer=POOLED,
         heads=heads,
@@ -129,7 +129,8 @@ def _network(
     return build_backbone(preset, image_size or preset.image_size, weights)
 
 
-def _targets(data: Any, class_names: Sequence[str] | None, task: str) -> tuple[Target, ...]:
+def targets_of(data: Any, class_names: Sequence[str] | None, task: str) -> tuple[Target, ...]:
+    """Return the data's targets, or an empty one of these classes when there is no data."""
     if data is not None and class_names is None:
         split = getattr(data, "train", data)
         return tuple(split.targets)
@@ -140,7 +141,8 @@ def _targets(data: Any, class_names: Sequence[str] | None, task: str) -> tuple[T
     return (Target(DEFAULT_TARGET, task, names, labels),)
 
 
-def _check_head(dropout: float, hidden: Sequence[int], activation: str) -> None:
+def check_head(dropout: float, hidden: Sequence[int], activation: str) -> None:
+    """Raise ConfigError, with all that is wrong, unless a head can be built like this."""
     problems = []
     if not 0 <= dropout < 1:
         problems.append(f"`dropout` must be in [0, 1). Received: {dropout!r}.")

@@ -175,7 +175,8 @@ _FAMILY_NAMES = (
     (r"^(mixed_?\d+[a-z]?)(?=_|$)", str),
     (r"^(block_?\d+)(?=[a-z]?(?:_|$))", str),
     (r"^([Cc]onv_?\d+[abc]?)(?=_|$)", str),
-    (r"^(hub)$", str),
+    (r"^(embeddings|layer_\d+|pooler)$", str),  # BERT
+    (r"^(hub|ngrams)$", str),
     (r"(?:^|_)(stem|top)(?=_|$)", str),
 )
 

@@ -18,15 +18,17 @@ import tensorflow as tf
 from tftune.atomic import replaced_file
 from tftune.builders.heads import outputs_from_logits, temperature_layer
 from tftune.builders.hub_layer import bundled_saved_models
+from tftune.builders.sequences import PadSequence
 from tftune.builders.stages import Stage, find_stages, operation_flops, unfrozen_stages
 from tftune.builders.trunk import Trunk, compiled
 from tftune.config.image_input import ImageInput
 from tftune.config.model_spec import HeadSpec, ModelSpec
 from tftune.config.phase import Unfreeze
+from tftune.config.text_input import TextInput
 from tftune.data.decode import read_image
 from tftune.data.resize import resize_images
 from tftune.display import Displayed, Table
-from tftune.errors import ConfigError, ModelFileError, OutputExistsError, ShapeError
+from tftune.errors import ConfigError, DataError, ModelFileError, OutputExistsError, ShapeError
 from tftune.results.unknown import UNKNOWN, KnownFeatures
 
 _SPEC_MEMBER = "tftune.json"
@@ -119,9 +121,18 @@ class TransferModel(Displayed):
         return self.spec.preset
 
     @property
+    def contract(self) -> ImageInput | TextInput:
+        """How an image or text becomes the model's input."""
+        return self.spec.contract
+
+    @property
     def image_input(self) -> ImageInput:
-        """The resize contract."""
-        return self.spec.image_input
+        """The resize contract of a model of images.
+
+        Raises:
+            ConfigError: if the model reads texts.
+        """
+        return self.spec.image_contract
 
     @functools.cached_property
     def backbone(self) -> keras.Model:
@@ -171,9 +182,13 @@ class TransferModel(Displayed):
         """
         if boundary not in self._cuts:
             tensor = self._tensor(boundary)
-            below = keras.Model(self.keras_model.input, tensor, name="trunk")
+            end = tensor
+            if isinstance(self.contract, TextInput) and None in tensor.shape[1:]:
+                # Rows of the cache are all of one size; batches are not.
+                end = PadSequence(self.contract.sequence_length, name="padded")(tensor)
+            below = keras.Model(self.keras_model.input, end, name="trunk")
             top = keras.Model(tensor, self._logits(), name="top")
-            trunk = Trunk(below, boundary, self.image_input, compiled(below), self.preset)
+            trunk = Trunk(below, boundary, self.contract, compiled(below), self.preset)
             self._cuts[boundary] = (trunk, top)
         # A new Trunk each time: its fingerprint is cached and lower weights may have trained since.
         trunk, top = self._cuts[boundary]
@@ -226,11 +241,12 @@ class TransferModel(Displayed):
         return outputs_from_logits(self.heads, logits, self.temperatures)
 
     def predict(self, images: Any, unknown: bool = False) -> dict[str, Any] | list[dict[str, Any]]:
-        """Answer for one image, or several.
+        """Answer for one image or text, or several.
 
         Args:
             images: a path, or an array of RGB pixels in [0, 255] with shape (height, width, 3);
-                or a list of these, or one array of shape (num_images, height, width, 3).
+                or a list of these, or one array of shape (num_images, height, width, 3). For a
+                model of texts a string (a tuple of two for pairs), or a list of these.
             unknown: answer `{"unknown": 1.0}` to images unlike all training images.
 
         Returns:
@@ -248,14 +264,19 @@ class TransferModel(Displayed):
                 "`unknown` needs a model that knows its training images. "
                 "Call `tftune.fit_unknown(model, data)` first."
             )
-        single = isinstance(images, (str, os.PathLike)) or (
+        reads_texts = isinstance(self.contract, TextInput)
+        single = isinstance(images, (str, tuple) if reads_texts else (str, os.PathLike)) or (
             not isinstance(images, (list, tuple)) and np.ndim(images) == 3
         )
         batch = [images] if single else list(images)
         if not batch:
             return []
-        pixels = np.stack([self.prepare(image) for image in batch])
-        outputs = self.predict_probabilities(pixels)
+        if reads_texts:
+            pixels = self._strings(batch)
+            outputs = keras.tree.map_structure(np.asarray, self.forward(pixels))
+        else:
+            pixels = np.stack([self.prepare(image) for image in batch])
+            outputs = self.predict_probabilities(pixels)
         if len(self.heads) == 1:
             answers: list[dict[str, Any]] = [_answer(self.heads[0], row) for row in outputs]
         else:
@@ -312,7 +333,7 @@ class TransferModel(Displayed):
         rows = []
         for stage in self.stages:
             trains = any(by_name[n].trainable_weights for n in stage.layers if n in by_name)
-            shape = "x".join(str(side) for side in stage.output.shape)
+            shape = "x".join(str(side or "?") for side in stage.output.shape)
             row = (stage.name, shape, f"{stage.parameters:,}", f"{stage.flops / 1e6:,.0f}")
             rows.append((*row, "yes" if trains else "no"))
         flops = sum(operation_flops(operation) for operation in self.head.operations)
@@ -355,6 +376,17 @@ class TransferModel(Displayed):
             )
         return resize_images(pixels, self.image_input).numpy()
 
+    def _strings(self, batch: list[Any]) -> tf.Tensor:
+        assert isinstance(self.contract, TextInput)
+        count = self.contract.num_texts
+        rows = [[entry] if isinstance(entry, str) else list(entry) for entry in batch]
+        for row in rows:
+            if len(row) != count or not all(isinstance(text, str) for text in row):
+                wanted = "a string" if count == 1 else "a tuple of two strings"
+                raise DataError(f"A text must be {wanted}. Received: {str(row)[:80]}.")
+        encoded = [[text.encode("utf-8", "replace") for text in row] for row in rows]
+        return tf.constant([row[0] for row in encoded] if count == 1 else encoded)
+
     def _title(self) -> str:
         parts = []
         for head in self.heads:
@@ -362,8 +394,12 @@ class TransferModel(Displayed):
             thing = {"multiclass": "classes", "multilabel": "labels"}.get(head.task, "values")
             part = f"{count} {thing if count != 1 else thing.removesuffix('s')}"
             parts.append(part if len(self.heads) == 1 else f"{head.name} ({part})")
-        size = " x ".join(str(side) for side in self.image_input.image_size)
-        return f"{self.preset} for {', '.join(parts)}, {size} pixels"
+        if isinstance(self.contract, TextInput):
+            length = self.contract.sequence_length
+            reads = f"{length} tokens" if length else "texts"
+        else:
+            reads = " x ".join(str(side) for side in self.contract.image_size) + " pixels"
+        return f"{self.preset} for {', '.join(parts)}, {reads}"
 
     def _tensor(self, name: str) -> keras.KerasTensor:
         # Not every operation is a layer, so `get_layer` would miss a sum such as "add_3".
@@ -403,7 +439,13 @@ def load(path: str | os.PathLike[str]) -> TransferModel:
             "Give a .keras file written by `model.save` or a run directory."
         ) from error
     with bundled_saved_models(file):
-        model = TransferModel(keras.models.load_model(file, compile=False), spec)
+        try:
+            network = keras.models.load_model(file, compile=False)
+        except TypeError as error:
+            # Keras repeats whole layers, vocabularies included; the reason comes last.
+            reason = str(error).strip().splitlines()[-1].removeprefix("Exception encountered: ")
+            raise ModelFileError(f"{str(file)!r} cannot be loaded: {reason[:500]}") from error
+        model = TransferModel(network, spec)
     model.known = known
     return model
 

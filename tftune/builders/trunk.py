@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tftune.config.image_input import ImageInput
+from tftune.config.text_input import TextInput
 from tftune.data.resize import RESIZING
 
 
@@ -22,16 +23,16 @@ class Trunk:
     """The part of a model below a boundary, which stays as it is while the part above trains.
 
     Attributes:
-        keras_model: from raw pixels to the boundary.
+        keras_model: from raw pixels or strings to the boundary.
         boundary: name of the layer whose output the boundary is.
-        image_input: the resize contract.
+        contract: how an image or text becomes the input.
         forward: `keras_model` in inference mode as one compiled function.
         backbone: the name of the backbone's preset, for people; not part of the fingerprint.
     """
 
     keras_model: keras.Model
     boundary: str
-    image_input: ImageInput
+    contract: ImageInput | TextInput
     forward: Callable[[tf.Tensor], tf.Tensor]
     backbone: str = ""
 
@@ -46,7 +47,7 @@ class Trunk:
         operations = self.keras_model.operations
         positions = {operation.name: f"#{index}" for index, operation in enumerate(operations)}
         digest.update(json.dumps(_plain(config, positions), sort_keys=True).encode())
-        digest.update(repr((positions[self.boundary], self.image_input, RESIZING)).encode())
+        digest.update(repr((positions[self.boundary], self.contract, RESIZING)).encode())
         for weight in self.keras_model.get_weights():
             digest.update(np.ascontiguousarray(weight).data)
         return digest.hexdigest()
@@ -55,7 +56,7 @@ class Trunk:
 def compiled(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return a network in inference mode as one function, traced once for any batch size."""
     # With a fixed one, the smaller last batch would be traced again.
-    spec = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
+    spec = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
     return tf.function(lambda inputs: network(inputs, training=False), input_signature=[spec])
 
 

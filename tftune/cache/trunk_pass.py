@@ -16,8 +16,9 @@ from tftune.cache.engines import Engine, EngineChoice, RunnableTrunk, choose_eng
 from tftune.cache.keys import DTYPES
 from tftune.cache.store import ActivationStore, Rows
 from tftune.config.image_input import ImageInput
+from tftune.config.text_input import TextInput
 from tftune.data.bad_files import bad_files_named
-from tftune.data.pipeline import image_batches
+from tftune.data.pipeline import input_batches
 from tftune.errors import check_choice
 
 Progress = Callable[[int, int], None]
@@ -35,8 +36,8 @@ class FrozenTrunk(RunnableTrunk, Protocol):
         """Name of the layer whose output the boundary is."""
 
     @property
-    def image_input(self) -> ImageInput:
-        """The resize contract."""
+    def contract(self) -> ImageInput | TextInput:
+        """How an image or text becomes the input."""
 
     @property
     def fingerprint(self) -> str:
@@ -82,9 +83,9 @@ def boundary_activations(
         store: the cache; the default one if None.
         on_progress: told how far the pass is; not called when nothing needs to be computed.
         view: what decides a random augmentation (policy, seed, number of the view), or "" for none.
-        batches: reads the inputs; images by the trunk's resize contract if None. It is called with
-            those examples that are missing, so a random augmentation must depend on `view` and an
-            example's content, not on its position.
+        batches: reads the inputs; by the trunk's contract if None. It is called with those examples
+            that are missing, so a random augmentation must depend on `view` and an example's
+            content, not on its position.
         engine: "auto", "tensorflow" or "litert"; see `engine_for`.
 
     Returns:
@@ -103,11 +104,14 @@ def boundary_activations(
     row_shape = tuple(trunk.keras_model.output_shape[1:])
     rows = store.open(trunk.fingerprint, dtype, view, _about(trunk))
     missing = rows.missing(fingerprints)
+    lengths = getattr(examples, "lengths", None)
+    if lengths is not None:  # texts of like length share a batch, so that few are padded much
+        missing = missing[np.argsort(lengths[missing], kind="stable")]
     name = reason = ""
     if len(missing):
         store.make_room(len(missing) * required_bytes(trunk, 1, dtype))
         if batches is None:
-            inputs = image_batches(examples.take(missing), trunk.image_input, batch_size)
+            inputs = input_batches(examples.take(missing), trunk.contract, batch_size)
         else:
             inputs = batches(examples.take(missing), batch_size)
         with bad_files_named(examples):
@@ -206,6 +210,12 @@ def _one_ahead(engine: Engine, batches: Iterable[Any]) -> Iterator[np.ndarray]:
 
 def _about(trunk: FrozenTrunk) -> dict[str, Any]:
     shape = "x".join(str(side) for side in trunk.keras_model.output_shape[1:])
-    size = "x".join(str(side) for side in trunk.image_input.image_size)
-    backbone = getattr(trunk, "backbone", "")
-    return {"backbone": backbone, "boundary": trunk.boundary, "shape": shape, "image_size": size}
+    about = {
+        "backbone": getattr(trunk, "backbone", ""),
+        "boundary": trunk.boundary,
+        "shape": shape,
+    }
+    if isinstance(trunk.contract, TextInput):
+        return about
+    size = "x".join(str(side) for side in trunk.contract.image_size)
+    return {**about, "image_size": size}

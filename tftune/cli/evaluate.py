@@ -14,6 +14,7 @@ from tftune.cli.source import (
     Labels,
     Source,
     SplitColumn,
+    TextColumns,
     check_split,
     load_split,
 )
@@ -30,6 +31,7 @@ def command(
     ] = "test",
     label: Labels = None,
     image: ImageColumn = "path",
+    text: TextColumns = None,
     split_column: SplitColumn = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -44,7 +46,7 @@ def command(
     loaded = tftune.load(model)
     heads = [head.name for head in loaded.heads]
     labels = label or (heads if len(heads) > 1 else None)
-    chosen = load_split(data, split, labels, image, split_column, seed=seed)
+    chosen = load_split(data, split, labels, image, split_column, seed=seed, text=text)
     with Progress(not quiet) as progress:
         evaluation = tftune.evaluate(loaded, chosen, on_progress=progress.step("evaluate"))
     print(json.dumps(evaluation.to_json(), indent=2) if as_json else evaluation)

@@ -9,6 +9,7 @@ import typer
 
 from tftune.cli import console
 from tftune.cli.arguments import Model, Overwrite
+from tftune.cli.source import Labels, TextColumns, load_source
 
 
 def command(
@@ -23,8 +24,12 @@ def command(
     ] = "none",
     verify: Annotated[
         Path | None,
-        typer.Option(help="A folder of images as for `train`; its validation images are compared."),
+        typer.Option(
+            help="A folder or table as for `train`; its validation examples are compared."
+        ),
     ] = None,
+    label: Labels = None,
+    text: TextColumns = None,
     max_drop: Annotated[
         float, typer.Option(min=0, max=1, help="The largest loss of accuracy allowed a .tflite.")
     ] = 0.02,
@@ -49,7 +54,7 @@ def command(
     import tftune
 
     loaded = tftune.load(model)
-    data = tftune.load_image_folder(verify) if verify else None
+    data = load_source(verify, label, text=text) if verify else None
     held_out = data.validation if data else None
     if output.suffix == ".tflite":
         with console.native_output_hidden():

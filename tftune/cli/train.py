@@ -1,4 +1,4 @@
-"""`tftune train`: a folder or table of images becomes a run directory with a model."""
+"""`tftune train`: a folder or table of images or texts becomes a run directory with a model."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tftune.cli.source import (
     Labels,
     Source,
     SplitColumn,
+    TextColumns,
     load_source,
 )
 from tftune.errors import ConfigError
@@ -50,6 +51,17 @@ def command(
         ),
     ] = False,
     label: Labels = None,
+    text: TextColumns = None,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            help="For texts: what `tftune convert-bert` wrote, a TF-Hub handle or folder, or "
+            "'ngrams', which is not pretrained."
+        ),
+    ] = "ngrams",
+    preprocessor: Annotated[
+        str | None, typer.Option(help="Of a TF-Hub encoder of BERT's kind.")
+    ] = None,
     image: ImageColumn = "path",
     split_column: SplitColumn = None,
     group: GroupColumn = None,
@@ -122,7 +134,7 @@ def command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fine-tune a backbone on DATA in two phases and write a run directory."""
+    """Fine-tune a backbone or text encoder on DATA in two phases and write a run directory."""
     wanted = {
         "head_epochs": head_epochs,
         "fine_tune_epochs": fine_tune_epochs,
@@ -139,14 +151,19 @@ def command(
     size = _height_and_width(image_size)
     console.import_tensorflow_quietly()
     import tftune
+    from tftune.data.text_examples import Texts
     from tftune.reports.run_report import write_report
     from tftune.training.estimate import estimate_costs
     from tftune.training.run_directory import check_output
 
     check_output(output, overwrite)
-    dataset = load_source(data, label, image, split_column, group, seed=seed)
-    given = None if weights.lower() == "none" else weights
-    model = tftune.build_image_classifier(backbone, dataset, image_size=size, weights=given)
+    dataset = load_source(data, label, image, split_column, group, seed=seed, text=text)
+    reads_texts = isinstance(dataset.train.examples, Texts)
+    if reads_texts:
+        model = tftune.build_text_classifier(encoder, dataset, preprocessor=preprocessor)
+    else:
+        given = None if weights.lower() == "none" else weights
+        model = tftune.build_image_classifier(backbone, dataset, image_size=size, weights=given)
     if plan is not None:
         planned = tftune.Plan.load(plan)
         planned = planned.replace(costs=estimate_costs(model, dataset, planned))
@@ -175,7 +192,8 @@ def command(
         told = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
         print(json.dumps({"output": str(output), **told}, indent=2))
     else:
-        print(f"{run.verdict}\nWrote {output}. Try: tftune predict {output} IMAGE")
+        thing = '"TEXT"' if reads_texts else "IMAGE"
+        print(f"{run.verdict}\nWrote {output}. Try: tftune predict {output} {thing}")
 
 
 def _check(output: Path | None, dry_run: bool, plan: Path | None, chosen: list[str]) -> None:

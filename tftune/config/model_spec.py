@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tftune.config.image_input import ImageInput
-from tftune.errors import check_choice
+from tftune.config.text_input import TextInput
+from tftune.errors import ConfigError, check_choice
 
 TASKS = ("multiclass", "multilabel", "regression")
 
@@ -49,17 +50,30 @@ class ModelSpec:
 
     Attributes:
         preset: name of the backbone's preset.
-        image_input: the resize contract.
+        contract: how an image or text becomes the model's input.
         features_layer: name of the backbone's last layer in the Keras graph.
         pooled_layer: name of the layer whose output the heads share.
         heads: one a target; most models have one.
+        pretrained: whether the backbone knows anything before it is trained.
     """
 
     preset: str
-    image_input: ImageInput
+    contract: ImageInput | TextInput
     features_layer: str
     pooled_layer: str
     heads: tuple[HeadSpec, ...]
+    pretrained: bool = True
+
+    @property
+    def image_contract(self) -> ImageInput:
+        """The contract of a model of images.
+
+        Raises:
+            ConfigError: if the model reads texts.
+        """
+        if isinstance(self.contract, TextInput):
+            raise ConfigError("This works with models of images. The model reads texts.")
+        return self.contract
 
     @property
     def task(self) -> str:
@@ -78,12 +92,14 @@ class ModelSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary."""
-        return dataclasses.asdict(self)
+        kind = "text" if isinstance(self.contract, TextInput) else "image"
+        return {**dataclasses.asdict(self), "input": kind}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ModelSpec:
         """Rebuild what `to_json` wrote."""
         fields = dict(value)
-        fields["image_input"] = ImageInput(**fields["image_input"])
+        kind = TextInput if fields.pop("input") == "text" else ImageInput
+        fields["contract"] = kind(**fields["contract"])
         fields["heads"] = tuple(HeadSpec(**head) for head in fields["heads"])
         return cls(**fields)

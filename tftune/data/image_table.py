@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from tftune.data.assemble import assemble, check_split_names
 from tftune.data.bad_files import keep_good
@@ -16,13 +12,9 @@ from tftune.data.dataset import Dataset
 from tftune.data.image_files import ImageFiles, check_images
 from tftune.data.image_folder import suffix_notes
 from tftune.data.labels import target_of_column
+from tftune.data.tables import check_column, group_names, read_table, unlabelled_rows
 from tftune.data.targets import DEFAULT_TARGET
-from tftune.errors import DataError, did_you_mean
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+from tftune.errors import DataError
 
 
 def load_image_table(
@@ -84,7 +76,7 @@ def load_image_table(
     given = ["" if value is None else str(value).strip() for value in table[image]]
     paths = [str(base / text) if text else "" for text in given]
     checked = check_images(paths, decode=check_files)
-    unlabelled = _unlabelled(table, labels, tasks, separator)
+    unlabelled = unlabelled_rows(table, labels, tasks, separator)
     problems = [
         _problem(row, text, checked[row].problem, unlabelled[row]) for row, text in enumerate(given)
     ]
@@ -115,7 +107,7 @@ def load_image_table(
         validation_share=validation_share,
         test_share=test_share,
         seed=seed,
-        groups=None if group is None else _groups(list(kept[group])),
+        groups=None if group is None else group_names(list(kept[group])),
         ready=None if split is None else check_split_names(list(kept[split]), repr(file.name)),
         notes=notes,
         skipped=skipped,
@@ -127,112 +119,9 @@ def load_image_table(
     )
 
 
-def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a table as text, numbers, lists and None; CSV and TSV hold text only.
-
-    Args:
-        path: a file that ends in .csv, .tsv, .jsonl or .parquet, in UTF-8.
-
-    Returns:
-        A DataFrame of Python objects, one row an example.
-
-    Raises:
-        DataError: if it is missing, empty, of another format, or damaged.
-    """
-    import pandas as pd
-
-    file = Path(path)
-    suffix = file.suffix.lower()
-    if suffix not in TABLE_SUFFIXES:
-        raise DataError(
-            f"`path` must end in one of {', '.join(TABLE_SUFFIXES)}. Received: {str(path)!r}."
-        )
-    if not file.is_file():
-        raise DataError(f"`path` must be an existing file. Received: {str(path)!r}.")
-    try:
-        if suffix == ".parquet":
-            table = pd.read_parquet(file)
-        elif suffix in (".jsonl", ".ndjson"):
-            table = _read_json_lines(file)
-        else:
-            separator = "\t" if suffix == ".tsv" else ","
-            # As text: else an identifier such as 007 loses its zeros, and a class NA its name.
-            table = pd.read_csv(
-                file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
-            )
-    except ImportError as error:
-        raise DataError(
-            f"Reading {file.name!r} needs pyarrow: pip install pyarrow, or save it as CSV."
-        ) from error
-    except DataError:
-        raise
-    # The readers raise a dozen types of their own; whatever it is, the file is at fault.
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"Table {str(path)!r} cannot be read: {reason}.") from error
-    if not len(table):
-        raise DataError(f"Table {str(path)!r} has no rows.")
-    table = table.astype(object)
-    table.columns = [str(column).strip() for column in table.columns]
-    return table.where(table.notna(), None)
-
-
-def check_column(table: pd.DataFrame, column: str, path: Path) -> None:
-    """Raise DataError unless a table has exactly one column of this name."""
-    count = list(table.columns).count(column)
-    if count != 1:
-        rule = "has no column" if not count else "has several columns called"
-        raise DataError(
-            f"Table {path.name!r} {rule} {column!r}. It has: "
-            f"{', '.join(repr(c) for c in table.columns)}."
-            f"{did_you_mean(column, table.columns) if not count else ''}"
-        )
-
-
-def _read_json_lines(file: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8-sig").split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"Line {number} of {file.name!r} is not JSON: {error}.") from error
-        if not isinstance(row, dict):
-            raise DataError(f"Line {number} of {file.name!r} must be a JSON object: {line[:40]!r}.")
-        rows.append(row)
-    return pd.DataFrame(rows, dtype=object)
-
-
 def _problem(row: int, text: str, problem: str, unlabelled: bool) -> str:
     if not text:
         return f"Row {row + 1} names no image."
     if problem:
         return problem
     return f"Row {row + 1} ({text!r}) has no label." if unlabelled else ""
-
-
-def _unlabelled(
-    table: pd.DataFrame, labels: Sequence[str], tasks: Mapping[str, str], separator: str
-) -> list[bool]:
-    """Tell for each row whether it has no label in any column."""
-    rows = np.ones(len(table), bool)
-    for column in labels:
-        cells = list(table[column])
-        empty: tuple[object, ...] = (None, "")
-        if tasks.get(column) == "multilabel" or any(
-            not isinstance(cell, str) and np.ndim(cell) or separator in str(cell) for cell in cells
-        ):
-            empty = (None,)  # empty text says that none of the labels applies
-        rows &= np.array([not np.ndim(cell) and cell in empty for cell in cells])
-    return rows.tolist()
-
-
-def _groups(values: Sequence[object]) -> list[str]:
-    """An example without a group is a group of its own."""
-    return [
-        f"row {row}" if value is None or value == "" else f"group {value}"
-        for row, value in enumerate(values)
-    ]

@@ -20,6 +20,7 @@ from tftune.data.duplicates import groups_of_copies
 from tftune.data.image_facts import ImageFacts, read_facts
 from tftune.data.image_files import ImageFiles, check_images
 from tftune.data.image_folder import load_image_folder
+from tftune.data.text_examples import Texts
 from tftune.errors import DataError
 from tftune.evaluation.image_findings import class_sizes, copies, odd_images, unreadable
 from tftune.evaluation.label_errors import (
@@ -29,6 +30,7 @@ from tftune.evaluation.label_errors import (
     find_outliers,
     reduced,
 )
+from tftune.evaluation.text_findings import text_issues
 from tftune.progress import Progress
 from tftune.results.audit import KINDS, AuditReport, Example, Issue
 from tftune.results.audit_html import shown_examples
@@ -52,7 +54,8 @@ def audit(
     Every file is read once for its bytes, size and a thumbnail: unreadable files, exact and near
     copies, copies across splits, equal images with different labels, constant, dark, turned and
     oddly shaped images. Then the default backbone's features find outliers and likely label errors;
-    they stay in the cache, where training the same backbone finds them.
+    they stay in the cache, where training the same backbone finds them. Of texts, copies, leakage,
+    contradicting labels, very long ones and other scripts are found.
 
     Args:
         data: a Dataset, or a folder of class folders; a folder may hold damaged files.
@@ -75,6 +78,12 @@ def audit(
         left_out = "error"
     examples = _examples_of(data)
     notes = [note for note in data.notes if "listed below" not in note]
+    if isinstance(data.train.examples, Texts):
+        issues = [Issue("unreadable", left_out, sentence) for sentence in data.skipped]
+        issues += text_issues(data, examples) + class_sizes(data, "texts")
+        return AuditReport(
+            data.source, len(examples), _sorted(issues), tuple(notes), things="texts"
+        )
     with Progress(verbose) as progress:
         facts: list[ImageFacts] = []
         for name, split in data.splits.items():
@@ -96,10 +105,14 @@ def audit(
         found, said = _feature_findings(data, examples, facts, trunk_input, groups, seed)
         issues += found
         notes += said
+    pictures = _pictures_of(data, _sorted(issues))
+    return AuditReport(data.source, len(examples), _sorted(issues), tuple(notes), pictures)
+
+
+def _sorted(issues: Sequence[Issue]) -> tuple[Issue, ...]:
+    """Return the worst kinds first."""
     order = {kind: place for place, kind in enumerate(KINDS)}
-    issues.sort(key=lambda issue: order[issue.kind])
-    pictures = _pictures_of(data, issues)
-    return AuditReport(data.source, len(examples), tuple(issues), tuple(notes), pictures)
+    return tuple(sorted(issues, key=lambda issue: order[issue.kind]))
 
 
 def _examples_of(data: Dataset) -> list[Example]:

@@ -14,7 +14,7 @@ from tftune.builders.transfer_model import TransferModel
 from tftune.config.model_spec import HeadSpec
 from tftune.data.bad_files import bad_files_named
 from tftune.data.dataset import Split
-from tftune.data.pipeline import image_batches
+from tftune.data.pipeline import input_batches
 from tftune.errors import DataError
 from tftune.evaluation.metrics import classification_evaluation
 from tftune.evaluation.multilabel_metrics import multilabel_evaluation
@@ -179,7 +179,7 @@ def _run(
     answers: list[Any] = []
     done = 0
     with bad_files_named(split.examples):
-        for pixels in image_batches(split.examples, model.image_input, batch_size):
+        for pixels in input_batches(split.examples, model.contract, batch_size):
             answers.append(keras.tree.map_structure(np.asarray, network(pixels)))
             done += len(pixels)
             if on_progress:

@@ -97,8 +97,13 @@ def odd_images(examples: Sequence[Example], facts: Sequence[ImageFacts]) -> list
     return issues
 
 
-def class_sizes(data: Dataset) -> list[Issue]:
-    """List classes that are missing, tiny or far smaller than others."""
+def class_sizes(data: Dataset, things: str = "images") -> list[Issue]:
+    """List classes that are missing, tiny or far smaller than others.
+
+    Args:
+        data: the training split counts.
+        things: what the examples are called.
+    """
     target = data.train.targets[0]
     if target.task == "regression":
         return []
@@ -106,17 +111,17 @@ def class_sizes(data: Dataset) -> list[Issue]:
     counts = target.counts
     for name, count in zip(target.class_names, counts, strict=True):
         if count == 0:
-            message = f"{name} has no images to train on."
+            message = f"{name} has no {things} to train on."
             issues.append(Issue("missing_class", "error", message))
         elif count < _TINY:
-            message = f"{name} has {count} image(s) to train on."
+            message = f"{name} has {count} {things} to train on."
             issues.append(Issue("tiny_class", "warning", message))
     present = np.flatnonzero(counts)
     if len(present):
         most, least = present[counts[present].argmax()], present[counts[present].argmin()]
         if counts[most] >= _IMBALANCE * counts[least]:
             message = (
-                f"{target.class_names[most]} has {counts[most]} images to train on, "
+                f"{target.class_names[most]} has {counts[most]} {things} to train on, "
                 f"{target.class_names[least]} has {counts[least]}."
             )
             issues.append(Issue("class_imbalance", "warning", message))

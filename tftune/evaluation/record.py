@@ -127,7 +127,7 @@ def read_thumbnails(folder: Path) -> dict[int, bytes]:
     try:
         with np.load(folder / THUMBNAILS_FILE, allow_pickle=False) as arrays:
             content, ends = arrays["content"].tobytes(), arrays["ends"].tolist()
-            starts = [0, *ends[:-1]]
+            starts = [0, *ends][: len(ends)]
             cut = [content[start:end] for start, end in zip(starts, ends, strict=True)]
             return dict(zip(arrays["rows"].tolist(), cut, strict=True))
     except FileNotFoundError:

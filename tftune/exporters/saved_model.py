@@ -1,7 +1,8 @@
-"""Exporting for TF Serving: a numbered SavedModel that takes encoded images or pixels."""
+"""Exporting for TF Serving: a numbered SavedModel that takes encoded images, pixels or strings."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -15,8 +16,11 @@ import tensorflow as tf
 
 from tftune.atomic import replaced_folder, write_json
 from tftune.builders.transfer_model import TransferModel
+from tftune.config.image_input import ImageInput
 from tftune.config.model_spec import HeadSpec
+from tftune.config.text_input import TextInput
 from tftune.data.dataset import Split
+from tftune.data.decode import WHITE
 from tftune.errors import ConfigError, ExportError
 from tftune.exporters import serving_runner
 from tftune.exporters.certificate import Answers, Budget, certify
@@ -26,6 +30,7 @@ from tftune.exporters.head_answers import answer_keys
 from tftune.exporters.served_network import served_network
 from tftune.exporters.serving_bundle import write_bundle
 from tftune.exporters.signatures import image_signatures, mark_methods
+from tftune.exporters.text_signatures import check_text_export, text_signatures
 from tftune.exporters.warm_up import check_serving_api, write_warm_up
 from tftune.results.export import Certificate, Export
 
@@ -58,6 +63,10 @@ def export_saved_model(
     quantity. `embed` gives the features that the heads see. The class names and the model's own
     description are in `assets.extra/` too.
 
+    A model of texts takes `text`, a batch of strings, in `serving_default` and `embed`, and the
+    feature `text` of a tf.Example; it needs a server or program with the operations of TF-Text,
+    which TF Serving has, if its tokenizer is BERT's.
+
     With `verify` the export is loaded by plain TensorFlow in a process of its own, which imports
     neither tftune nor keras, and fed the examples' original files.
 
@@ -88,8 +97,13 @@ def export_saved_model(
         check_serving_api()
         if verify is None or not len(verify):
             raise ConfigError("`bundle` needs real images to warm up with: give `verify`.")
-    network = served_network(model, weights_dtype, frozen)
-    signatures = image_signatures(model, network)
+    if isinstance(model.contract, TextInput):
+        check_text_export(model.contract, bundle, weights_dtype, frozen)
+        network = served_network(model)
+        signatures = text_signatures(model, network)
+    else:
+        network = served_network(model, weights_dtype, frozen)
+        signatures = image_signatures(model, network)
     target = base / str(next_version(base))
     certificate: Certificate | None = None
     notes = []
@@ -113,9 +127,7 @@ def export_saved_model(
             certificate = certify(
                 model,
                 verify,
-                lambda split: run_saved_model(
-                    folder, split, model.heads, model.image_input.background
-                ),
+                lambda split: run_saved_model(folder, split, model.heads, model.contract),
                 folder,
                 budget,
             )
@@ -126,6 +138,13 @@ def export_saved_model(
     size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
     shown = {name: str(signature) for name, signature in signatures.items()}
     return Export(str(target), size, shown, certificate, notes=notes)
+
+
+def _text_libraries() -> list[str]:
+    """Find the operations of TF-Text, which servers link; the Python package imports keras."""
+    spec = importlib.util.find_spec("tensorflow_text")
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    return sorted(str(file) for f in folders for file in Path(f).glob("python/ops/_*.so"))
 
 
 def next_version(base: Path) -> int:
@@ -139,16 +158,17 @@ def run_saved_model(
     folder: Path,
     split: Split,
     heads: Sequence[HeadSpec],
-    background: tuple[int, int, int],
+    contract: ImageInput | TextInput,
     batch_size: int = 32,
 ) -> Answers:
     """Run an exported SavedModel over a split, twice, in a process of its own.
 
     Args:
         folder: the version folder.
-        split: the examples, given as their original files.
+        split: the examples, given as their original files or texts.
         heads: what it answers.
-        background: RGB shown behind transparent pixels where a format must be re-encoded.
+        contract: what it reads; its background is shown behind transparent pixels where a format
+            must be re-encoded.
         batch_size: files a request.
 
     Returns:
@@ -158,6 +178,8 @@ def run_saved_model(
         ExportError: if the process fails.
     """
     keys = answer_keys(heads)
+    reads_texts = isinstance(contract, TextInput)
+    background = WHITE if isinstance(contract, TextInput) else contract.background
     with tempfile.TemporaryDirectory() as work:
         output = Path(work) / "answers.npz"
         request = Path(work) / "request.json"
@@ -168,7 +190,8 @@ def run_saved_model(
             request,
             {
                 "folder": os.path.abspath(folder),
-                "input": "image_bytes",
+                "input": "text" if reads_texts else "image_bytes",
+                "libraries": _text_libraries() if reads_texts else [],
                 "outputs": list(keys.values()),
                 "files": files,
                 "batch_size": batch_size,

@@ -1,9 +1,10 @@
 """Runs an exported SavedModel as a server would: plain TensorFlow, no tftune, no keras.
 
 A program of its own, started with one argument: a JSON file with `folder` (the version folder),
-`input` (the name of the signature's input), `files` (one example's bytes each), `outputs` (the
-names of the outputs wanted), `batch_size` and `output` (where to write the answers, .npz). It
-writes `first NAME` and `repeated NAME` for each output, the examples first, and `latency_ms`.
+`input` (the name of the signature's input), `libraries` (of operations it needs), `files` (one
+example's bytes each), `outputs` (the names of the outputs wanted), `batch_size` and `output` (where
+to write the answers, .npz). It writes `first NAME` and `repeated NAME` for each output, the
+examples first, and `latency_ms`.
 """
 
 import importlib.machinery
@@ -43,6 +44,8 @@ def main() -> None:
 
     with open(sys.argv[1], encoding="utf-8") as stream:
         request = json.load(stream)
+    for library in request.get("libraries", ()):
+        tf.load_op_library(library)
     # Kept in a variable of its own: a signature does not keep the model it belongs to alive.
     loaded = tf.saved_model.load(request["folder"])
     signature = loaded.signatures["serving_default"]

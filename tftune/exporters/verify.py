@@ -9,6 +9,7 @@ from pathlib import Path
 from tftune.builders.transfer_model import TransferModel
 from tftune.config.image_input import ImageInput
 from tftune.config.model_spec import HeadSpec, ModelSpec
+from tftune.config.text_input import TextInput
 from tftune.data.dataset import Split
 from tftune.errors import DataError, ExportError
 from tftune.evaluation.evaluate import check_targets, evaluate_heads, predict_split
@@ -49,14 +50,16 @@ def verify_export(
     export = _find(Path(path))
     spec = model.spec if model is not None else _read_spec(export)
     if spec is not None:
-        heads, contract = spec.heads, spec.image_input
+        heads, contract = spec.heads, spec.contract
         check_targets(heads, split)
     else:
         contract, class_names = _foreign_contract(export, resize)
         _check_names(split, class_names)
         heads = tuple(HeadSpec(t.name, t.task, t.class_names, "", "") for t in split.targets)
     if export.is_dir():
-        answers = run_saved_model(export, split, heads, contract.background)
+        answers = run_saved_model(export, split, heads, contract)
+    elif isinstance(contract, TextInput):
+        raise ExportError("Only SavedModels of text models can be verified so far.")
     else:
         answers = run_images(export, split, contract, heads)
     certificate = None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tftune.atomic import write_text
+from tftune.config.text_input import TextInput
 from tftune.reports.run_files import RunFiles, read_run
 from tftune.results.evaluation import Evaluation
 
@@ -61,9 +62,14 @@ def write_model_card(
 def _details(run: RunFiles) -> list[str]:
     lines = []
     if run.spec is not None:
-        size = " x ".join(str(side) for side in run.spec.image_input.image_size)
-        lines.append(f"Backbone: {run.spec.preset}, images of {size} pixels, resized by ")
-        lines[-1] += f"`{run.spec.image_input.resize}`"
+        contract = run.spec.contract
+        if isinstance(contract, TextInput):
+            length = contract.sequence_length
+            read = f", texts of up to {length} tokens" if length else ", texts"
+        else:
+            size = " x ".join(str(side) for side in contract.image_size)
+            read = f", images of {size} pixels, resized by `{contract.resize}`"
+        lines.append(f"Backbone: {run.spec.preset}{read}")
         for head in run.spec.heads:
             names = ", ".join(_plain(name) for name in head.class_names[:20])
             rest = len(head.class_names) - 20

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tftune.atomic import write_text
+from tftune.config.text_input import TextInput
 from tftune.errors import ModelFileError
 from tftune.evaluation.record import read_json
 from tftune.reports import page
@@ -222,11 +223,20 @@ def _reproduction_parts(run: RunFiles) -> list[str]:
         *([name, version] for name, version in environment.get("packages", {}).items()),
     ]
     preset = run.spec.preset if run.spec else "BACKBONE"
-    again = f"tftune train FOLDER --output {run.name} --backbone {preset} --seed {run.plan.seed}"
+    seed = run.plan.seed
+    again = f"tftune train FOLDER --output {run.name} --backbone {preset} --seed {seed}"
+    load = f'load_image_folder("FOLDER", seed={seed})'
+    build = f'build_image_classifier("{preset}", data)'
+    if run.spec is not None and isinstance(run.spec.contract, TextInput):
+        preset = preset if preset == "ngrams" else "ENCODER"
+        again = f"tftune train TABLE --text text --output {run.name} --encoder {preset}"
+        again += f" --seed {seed}"
+        load = f'load_text_table("TABLE", seed={seed})'
+        build = f'build_text_classifier("{preset}", data)'
     exact = (
         "import tftune\n"
-        'data = tftune.load_image_folder("FOLDER", seed=' + f"{run.plan.seed})\n"
-        f'model = tftune.build_image_classifier("{preset}", data)\n'
+        f"data = tftune.{load}\n"
+        f"model = tftune.{build}\n"
         f'plan = tftune.Plan.load("{run.name}/plan.json")\n'
         f'tftune.fine_tune(model, data, plan, output="{run.name}-again")'
     )

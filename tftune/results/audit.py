@@ -30,6 +30,7 @@ KINDS = {
     "outlier": "Look at them; they may not belong to any class.",
     "odd_size": "Look at them; they are far smaller or larger than the rest.",
     "odd_aspect_ratio": "Crop them, if resizing to the model's input would distort them.",
+    "mixed_scripts": "Look at them; an encoder of one language does not read the others.",
     "exif_rotated": "Nothing to do in tftune; other programs may show them lying on their side.",
 }
 """Every kind of finding, in the order they are shown, with what to do about it."""
@@ -115,6 +116,7 @@ class AuditReport(Displayed):
         notes: what the reader should know about how the audit was made.
         pictures: thumbnails of what was found in data that is no files, as JPEG, by the example's
             path; those of files are read when a page is written. They are not in the JSON.
+        things: what the examples are: "images" or "texts".
     """
 
     source: str
@@ -122,6 +124,7 @@ class AuditReport(Displayed):
     issues: tuple[Issue, ...]
     notes: tuple[str, ...] = field(default=())
     pictures: Mapping[str, bytes] = field(default_factory=dict)
+    things: str = "images"
 
     @property
     def spoils_training(self) -> bool:
@@ -142,17 +145,21 @@ class AuditReport(Displayed):
             "spoils_training": self.spoils_training,
             "issues": [issue.to_json() for issue in self.issues],
             "notes": list(self.notes),
+            "things": self.things,
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> AuditReport:
         """Read what `to_json` wrote."""
         issues = tuple(Issue.from_json(issue) for issue in values["issues"])
-        return cls(values["source"], values["num_examples"], issues, tuple(values["notes"]))
+        things = values.get("things", "images")
+        return cls(
+            values["source"], values["num_examples"], issues, tuple(values["notes"]), things=things
+        )
 
     def sections(self) -> list[str | Table]:
         """Show how many findings of each kind there are, and what to do about them."""
-        title = f"{self.source or 'Dataset'}: {self.num_examples} images audited"
+        title = f"{self.source or 'Dataset'}: {self.num_examples} {self.things} audited"
         if not self.issues:
             return [title, "Nothing found.", *self.notes]
         rows, advice = [], []
@@ -162,7 +169,7 @@ class AuditReport(Displayed):
                 severity = min((i.severity for i in issues), key=SEVERITIES.index)
                 rows.append((severity, as_words(kind), len(issues), _count(issues), _shown(issues)))
                 advice.append(f"{as_words(kind).capitalize()}: {KINDS[kind]}")
-        table = Table(("severity", "kind", "findings", "images", "examples"), rows, title=title)
+        table = Table(("severity", "kind", "findings", self.things, "examples"), rows, title=title)
         return [table, *advice, *self.notes, self.verdict]
 
     @property

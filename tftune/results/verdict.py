@@ -16,7 +16,8 @@ class Verdict(Displayed):
 
     Attributes:
         scores: a score with its interval by candidate, in the order they came to be: "probe" (the
-            head on frozen features), "fine-tuned", "interpolated", "from scratch".
+            head on frozen features), "fine-tuned", "interpolated", "from scratch"; for texts
+            "TF-IDF", logistic regression on words and pairs of words.
         metric: what the score is: "accuracy", "label accuracy" or "negative error".
         gain: the kept weights' score minus the probe's, with the interval of a paired bootstrap.
         p_value: of McNemar's exact test that both are right equally often; None where the score

@@ -16,9 +16,10 @@ import tensorflow as tf
 
 from tftune.cache.activations import Activations
 from tftune.config.image_input import ImageInput
+from tftune.config.text_input import TextInput
 from tftune.data.dataset import Split
 from tftune.data.imbalance import oversampled_order
-from tftune.data.resize import resize_images
+from tftune.data.pipeline import input_reader
 from tftune.data.targets import Target
 from tftune.errors import ConfigError
 from tftune.training.views import Views
@@ -52,6 +53,7 @@ def cached_epochs(
     start: tuple[int, int] = (0, 0),
     drop_remainder: bool = False,
     repeated: Target | None = None,
+    trim: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> tf.data.Dataset:
     """Gather rows of cached activations epoch after epoch; memory is a few batches.
 
@@ -66,6 +68,7 @@ def cached_epochs(
         start: the epoch and the batch in it to begin with, both from 0.
         drop_remainder: leave out a smaller last batch, as several devices need it.
         repeated: a target whose rare classes are seen as often as its largest, with a seed.
+        trim: shortens the rows of a batch, such as texts that are padded.
 
     Returns:
         Dataset of (float32 activations, labels).
@@ -73,12 +76,15 @@ def cached_epochs(
     labels = tf.nest.map_structure(tf.constant, labels)
 
     def rows(chosen: np.ndarray, epoch: np.ndarray) -> np.ndarray:
-        return np.asarray(views[int(epoch) % len(views)][chosen], dtype=np.float32)
+        gathered = np.asarray(views[int(epoch) % len(views)][chosen], dtype=np.float32)
+        return gathered if trim is None else trim(gathered)
 
     def one_epoch(indices: tf.data.Dataset, epoch: tf.Tensor) -> tf.data.Dataset:
         def gather(chosen: tf.Tensor) -> tuple[tf.Tensor, Any]:
             gathered = tf.numpy_function(rows, [chosen, epoch], tf.float32)
             shape = (None, *views[0].shape[1:])
+            if trim is not None:
+                shape = (None, None, *views[0].shape[2:])
             return tf.ensure_shape(gathered, shape), _rows(labels, chosen)
 
         return indices.batch(batch_size, drop_remainder).map(gather)
@@ -86,9 +92,9 @@ def cached_epochs(
     return _chain(len(views[0]), batch_size, seed, epochs, one_epoch, start, repeated)
 
 
-def image_epochs(
+def online_epochs(
     split: Split,
-    image_input: ImageInput,
+    contract: ImageInput | TextInput,
     batch_size: int,
     epochs: int | None,
     seed: int | None,
@@ -97,11 +103,11 @@ def image_epochs(
     views: Views | None = None,
     repeated: Target | None = None,
 ) -> tf.data.Dataset:
-    """Read labelled images epoch after epoch, in the same orders as `cached_epochs`.
+    """Read labelled images or texts epoch after epoch, in the same orders as `cached_epochs`.
 
     Args:
         split: the examples.
-        image_input: the resize contract.
+        contract: how an image or text becomes the model's input.
         batch_size: examples a batch; the last one of an epoch may be smaller.
         epochs: how many epochs to chain; None never ends, as Keras wants it with
             `steps_per_epoch` (it warns of the end of the data even after the last step).
@@ -112,10 +118,10 @@ def image_epochs(
         repeated: a target whose rare classes are seen as often as its largest, with a seed.
 
     Returns:
-        Dataset of (float32 images in [0, 255], labels). Where images are blended, class numbers
-        become shares of the classes, float32, shape (batch, num_classes).
+        Dataset of (float32 images in [0, 255] or strings, labels). Where images are blended,
+        class numbers become shares of the classes, float32, shape (batch, num_classes).
     """
-    pixels_of = split.examples.reader(image_input.background)
+    input_of = input_reader(split.examples, contract)
     labels = tf.nest.map_structure(tf.constant, labels_of(split))
     draw = views.draw(split.examples) if views else None
     blend = views.blend(split.num_classes) if views else None
@@ -128,7 +134,7 @@ def image_epochs(
 
     def one_epoch(indices: tf.data.Dataset, epoch: tf.Tensor) -> tf.data.Dataset:
         def read(index: tf.Tensor) -> tuple[tf.Tensor, Any]:
-            image = resize_images(pixels_of(index), image_input)
+            image = input_of(index)
             image = draw(image, index, epoch) if draw else image
             return image, _rows(labels, index)
 

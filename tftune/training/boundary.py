@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tftune.builders.sequences import without_padding
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.activations import Activations
 from tftune.cache.store import ActivationStore
@@ -17,11 +18,11 @@ from tftune.cache.trunk_pass import boundary_activations
 from tftune.config.phase import Phase
 from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset, Split
-from tftune.data.pipeline import image_batches
+from tftune.data.pipeline import input_batches
 from tftune.data.targets import Target
 from tftune.errors import CacheFullError
 from tftune.progress import Progress
-from tftune.training.batches import cached_epochs, image_epochs, labels_of
+from tftune.training.batches import cached_epochs, labels_of, online_epochs
 from tftune.training.views import Views, pass_name
 
 
@@ -65,9 +66,9 @@ class CutModel:
     ) -> tf.data.Dataset:
         """Return endless shuffled batches of (input, label), from an epoch and batch on."""
         if self.boundary is None:
-            return image_epochs(
+            return online_epochs(
                 split,
-                self.model.image_input,
+                self.model.contract,
                 batch_size,
                 None,
                 seed,
@@ -79,15 +80,23 @@ class CutModel:
         rows = [self.activations[split.name], *self.drawn]
         labels = labels_of(split)
         return cached_epochs(
-            rows, labels, batch_size, None, seed, start, drop_remainder, self.repeated
+            rows,
+            labels,
+            batch_size,
+            None,
+            seed,
+            start,
+            drop_remainder,
+            self.repeated,
+            self._trim,
         )
 
     def ordered_batches(self, split: Split, batch_size: int) -> tf.data.Dataset:
         """Return batches of (input, label) once, in the examples' own order."""
         if self.boundary is None:
-            return image_epochs(split, self.model.image_input, batch_size, 1, None)
+            return online_epochs(split, self.model.contract, batch_size, 1, None)
         rows = [self.activations[split.name]]
-        return cached_epochs(rows, labels_of(split), batch_size, 1, None)
+        return cached_epochs(rows, labels_of(split), batch_size, 1, None, trim=self._trim)
 
     def logits(self, split: Split, batch_size: int = 64) -> Any:
         """Run the top over a split with the weights it has now.
@@ -100,19 +109,25 @@ class CutModel:
             shape = (None, *self.top.input_shape[1:])
             self._forward = tf.function(
                 lambda inputs: self.top(inputs, training=False),
-                input_signature=[tf.TensorSpec(shape, tf.float32)],
+                input_signature=[tf.TensorSpec(shape, self.top.inputs[0].dtype)],
             )
         rows = [self._forward(batch) for batch in self._inputs(split, batch_size)]
         return tf.nest.map_structure(lambda *parts: np.concatenate(parts).astype(np.float32), *rows)
 
+    @property
+    def _trim(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        is_sequence = self.boundary is not None and None in self.top.input_shape[1:]
+        return without_padding if is_sequence else None
+
     def _inputs(self, split: Split, batch_size: int) -> Iterator[tf.Tensor]:
         if self.boundary is None:
-            yield from image_batches(split.examples, self.model.image_input, batch_size)
+            yield from input_batches(split.examples, self.model.contract, batch_size)
             return
         rows = self.activations[split.name]
         for start in range(0, len(split), batch_size):
             chosen = np.arange(start, min(start + batch_size, len(split)))
-            yield tf.constant(np.asarray(rows[chosen], dtype=np.float32))
+            gathered = np.asarray(rows[chosen], dtype=np.float32)
+            yield tf.constant(gathered if self._trim is None else self._trim(gathered))
 
 
 def cut_for_phase(

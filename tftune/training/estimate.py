@@ -17,7 +17,7 @@ from tftune.config.cost import PhaseCost
 from tftune.config.phase import Phase
 from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
-from tftune.data.resize import resize_images
+from tftune.data.pipeline import input_reader
 from tftune.training.views import Views, pass_name
 
 # Below so much work at so low a speed, a measurement would take longer than it tells.
@@ -99,12 +99,8 @@ class _Speed:
         model = self._model
         count = min(_MEASURED_IMAGES, len(self._examples))
         started = time.perf_counter()
-        images = [
-            resize_images(
-                self._examples.pixels(index, model.image_input.background), model.image_input
-            )
-            for index in range(count)
-        ]
+        read = input_reader(self._examples, model.contract)
+        images = [read(tf.constant(index, tf.int64)) for index in range(count)]
         # The cores share the reading, and then the network.
         self.read_seconds = (time.perf_counter() - started) / count / (os.cpu_count() or 1)
         batch = tf.stack(images)

@@ -39,6 +39,7 @@ from tftune.training.run_directory import begin_run, check_output, checkpoint_fo
 from tftune.training.run_state import RunState
 from tftune.training.seeds import seed_layers
 from tftune.training.sentinel import promised_variables
+from tftune.training.text_baseline import TFIDF, tfidf_logits
 from tftune.training.verdict import judge_heads
 from tftune.training.views import pass_name
 
@@ -167,6 +168,8 @@ def fine_tune(
         for record in state.finished
         for step, seconds in record.seconds.items()
     }
+    simple = tfidf_logits(data, model.heads)
+    baselines = {TFIDF: simple} if simple else {}
     timings["validation"] = time.perf_counter() - started
     run = TrainingRun(
         model=model,
@@ -175,7 +178,7 @@ def fine_tune(
         validation=validation,
         timings=timings,
         data_fingerprint=data.fingerprint,
-        verdict=judge_heads(model.heads, state.finished, data.validation, scratch),
+        verdict=judge_heads(model.heads, state.finished, data.validation, scratch, baselines),
         folder=str(output) if output else "",
         forgetting=forgetting,
         notes=tuple(notes),

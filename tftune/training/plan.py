@@ -11,6 +11,7 @@ from tftune.builders.stages import unfrozen_stages
 from tftune.builders.transfer_model import TransferModel
 from tftune.config.phase import Phase, Unfreeze
 from tftune.config.plan import Plan
+from tftune.config.text_input import TextInput
 from tftune.data.augment import Augmentation
 from tftune.data.dataset import Dataset
 from tftune.training.estimate import estimate_costs
@@ -35,7 +36,7 @@ def plan(
     head_epochs: int = 20,
     fine_tune_epochs: int | None = None,
     head_rate: float = 1e-3,
-    fine_tune_rate: float = 3e-4,
+    fine_tune_rate: float | None = None,
     unfreeze: Unfreeze | None = None,
     batch_size: int | str = 32,
     seed: int = 0,
@@ -52,9 +53,11 @@ def plan(
         data: what to train it on.
         head_epochs: epochs of the head alone; they cost milliseconds from the cache.
         fine_tune_epochs: epochs of the top stages and the head; 0 plans the head alone. By default
-            16 up to 500 images, 4 from 2,000 on, and in between so many that 8,000 are seen.
+            16 up to 500 examples, 4 from 2,000 on, and in between so many that 8,000 are seen; 15
+            for a network that is not pretrained.
         head_rate: peak learning rate of the first phase.
         fine_tune_rate: peak learning rate of the second; what is far from photographs bears more.
+            3e-4 by default, 1e-4 for text encoders, and 1e-2 for what is not pretrained.
         unfreeze: what of the backbone the second phase trains (see `Phase`); by
             default the top stages that hold at most 30% of its floating-point operations.
         batch_size: examples a step, or "auto"; see `Phase`.
@@ -77,6 +80,10 @@ def plan(
         ConfigError: if `unfreeze` names no stage or another setting is invalid.
     """
     losses, reasons = choose_losses(model.heads, data.train, imbalance)
+    scratch = not model.spec.pretrained
+    reads_texts = isinstance(model.contract, TextInput)
+    if fine_tune_rate is None:
+        fine_tune_rate = 1e-2 if scratch else 1e-4 if reads_texts else 3e-4
     chosen: Unfreeze = default_unfreeze(model) if unfreeze is None else unfreeze
     phases = [
         Phase(
@@ -89,7 +96,13 @@ def plan(
             **losses,
         )
     ]
-    if fine_tune_epochs is None:
+    if fine_tune_epochs is None and scratch:
+        fine_tune_epochs = 15
+        reasons["fine_tuning"] = "15 epochs, since the encoder learns from nothing"
+    elif fine_tune_epochs is None and reads_texts:
+        fine_tune_epochs = default_epochs(len(data.train))
+        reasons["fine_tuning"] = f"{fine_tune_epochs} epochs for {len(data.train)} texts"
+    elif fine_tune_epochs is None:
         fine_tune_epochs = default_epochs(len(data.train))
         reasons["fine_tuning"] = (
             f"{fine_tune_epochs} epochs for {len(data.train)} images, at a rate that gained on "
@@ -108,7 +121,9 @@ def plan(
                 **losses,
             )
         )
-        if unfreeze is None:
+        if scratch:
+            reasons["unfreeze"] = "the encoder is not pretrained, so all of it trains"
+        elif unfreeze is None:
             reasons["unfreeze"] = (
                 f"the top stages within {_FINE_TUNED_FLOPS:.0%} of the backbone's operations"
             )
@@ -117,7 +132,13 @@ def plan(
     reasons["augment"] = drawn.reason
     if cache == "disk":
         count = len(data.train) + len(data.validation)
-        reasons["cache"] = f"each of {count} images runs once through what is frozen"
+        things = "texts" if reads_texts else "images"
+        reasons["cache"] = f"each of {count} {things} runs once through what is frozen"
+        if reads_texts and fine_tune_epochs and model.boundary_below(chosen) is None:
+            reasons["cache"] += (
+                ", in the first phase; the second trains all of the encoder, which has no place to "
+                "be cut below, so it runs on every text in every epoch"
+            )
     else:
         reasons["cache"] = "off, so the whole network runs on every image in every epoch"
     stages = stages_of(model, phases)

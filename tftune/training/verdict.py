@@ -23,6 +23,7 @@ def judge_heads(
     records: Sequence[PhaseRecord],
     split: Split,
     from_scratch: Any = None,
+    baselines: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> Verdict:
     """Judge every head of a run by itself, on the validation examples whose label is known.
 
@@ -31,6 +32,7 @@ def judge_heads(
         records: the run's phases, in order.
         split: the validation split.
         from_scratch: validation logits of the same network trained from random weights.
+        baselines: validation logits of simpler methods by name, and in it by head name.
 
     Returns:
         The first head's verdict, see `judge`; it holds those of the others.
@@ -50,6 +52,9 @@ def judge_heads(
             head.task,
             functools.partial(_values, head),
             None if from_scratch is None else by_head(heads, from_scratch)[head.name],
+            baselines={
+                n: each[head.name] for n, each in (baselines or {}).items() if head.name in each
+            },
         )
         if len(heads) > 1:
             found = replace(found, head=head.name, sentence=f"{head.name}: {found.sentence}")
@@ -64,6 +69,7 @@ def judge(
     answers: Callable[[np.ndarray], np.ndarray] = np.asarray,
     from_scratch: np.ndarray | None = None,
     seed: int = 0,
+    baselines: Mapping[str, np.ndarray] | None = None,
 ) -> Verdict:
     """Compare what a run kept with the head on frozen features, for one head.
 
@@ -74,6 +80,7 @@ def judge(
         answers: turns logits into values in the labels' own units; used for a regression.
         from_scratch: validation logits of the same network trained from random weights.
         seed: of the bootstrap.
+        baselines: validation logits of simpler methods by name.
 
     Returns:
         The verdict. For a multiclass head, "certain" means that McNemar's exact test on the same
@@ -86,6 +93,7 @@ def judge(
                 candidates[name] = records[-1].logits[name]
     if from_scratch is not None:
         candidates["from scratch"] = from_scratch
+    candidates.update(baselines or {})
     kept = records[-1].logits["kept"]
     if task == "regression":
         candidates = {name: answers(logits) for name, logits in candidates.items()}
@@ -100,6 +108,9 @@ def judge(
     sure = p_value < SURE if p_value is not None else excludes_zero(gain)
     metric = {"multiclass": "accuracy", "multilabel": "label accuracy"}.get(task, "negative error")
     sentence = _sentence(scores, _mean(after), gain, sure, p_value, len(records) > 1, metric)
+    for name in baselines or ():
+        better = "better" if scores[name].value > _mean(after) else "not better"
+        sentence += f" {name} reaches {scores[name].value:.3f}, which is {better}."
     return Verdict(scores, metric, gain, p_value, len(labels), sentence)
 
 

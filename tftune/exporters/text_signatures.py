@@ -1,0 +1,63 @@
+"""The signatures of a served text model: raw strings in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tftune.builders.transfer_model import TransferModel
+from tftune.config.text_input import TextInput
+from tftune.errors import ConfigError
+from tftune.exporters.head_answers import served_answers
+from tftune.exporters.served_network import ServedNetwork
+from tftune.exporters.signatures import Signature, example_signatures
+
+EXAMPLE_FEATURE = "text"
+"""The feature of a tf.Example that holds the text."""
+
+
+def check_text_export(contract: TextInput, bundle: bool, weights_dtype: str, frozen: bool) -> None:
+    """Raise ConfigError if a text model cannot be exported like this."""
+    problems = []
+    if contract.num_texts != 1:
+        problems.append("a model of pairs cannot be exported yet")
+    if bundle:
+        problems.append("`bundle` is for models of images")
+    if weights_dtype != "float32" or frozen:
+        problems.append("`weights_dtype` must be 'float32' and `frozen` False for models of texts")
+    if problems:
+        raise ConfigError(f"The model reads texts: {'; '.join(problems)}.")
+
+
+def text_signatures(model: TransferModel, network: ServedNetwork) -> dict[str, Signature]:
+    """Build the functions a server calls; all run the network in inference mode.
+
+    Args:
+        model: says what the heads mean.
+        network: runs it, tokenizer included.
+
+    Returns:
+        By signature name: `serving_default` (strings), `embed` (the features the heads see), and
+        those of `tftune.exporters.signatures.example_signatures`.
+    """
+    strings = [tf.TensorSpec((None,), tf.string, name="text")]
+
+    # A function of its own, so that the signatures share its graph.
+    @tf.function(input_signature=strings)
+    def outputs(text: tf.Tensor) -> Any:
+        return network.answers(text)
+
+    @tf.function(input_signature=strings)
+    def serving_default(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        return served_answers(model.heads, outputs(text))
+
+    @tf.function(input_signature=strings)
+    def embed(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"embedding": network.embedding(text)}
+
+    return {
+        "serving_default": Signature(serving_default),
+        **example_signatures(model.heads, EXAMPLE_FEATURE, outputs),
+        "embed": Signature(embed),
+    }
