@@ -22,6 +22,7 @@ PUBLIC_NAMES = [
     "TftuneError",
     "TrainingRun",
     "TransferModel",
+    "attribute_words",
     "audit",
     "benchmark_tflite",
     "build_image_classifier",

@@ -42,6 +42,7 @@ _HOMES = {
     "find_learning_rate": "tftune.training.learning_rate",
     "fit_unknown": "tftune.evaluation.unknown",
     "fine_tune": "tftune.training.fine_tune",
+    "attribute_words": "tftune.evaluation.attribute",
     "grad_cam": "tftune.evaluation.grad_cam",
     "load": "tftune.builders.transfer_model",
     "load_image_arrays": "tftune.data.image_arrays",
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from tftune.data.tf_dataset import load_tf_dataset
     from tftune.data.tfds import load_tfds
     from tftune.errors import TftuneError
+    from tftune.evaluation.attribute import attribute_words
     from tftune.evaluation.audit import audit
     from tftune.evaluation.calibration import calibrate
     from tftune.evaluation.compare import compare

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import os
-import zipfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tftune.atomic import replaced_file
 from tftune.builders.heads import outputs_from_logits, temperature_layer
-from tftune.builders.hub_layer import bundled_saved_models
+from tftune.builders.model_file import read_model, write_model
+from tftune.builders.model_inputs import image_as_input, texts_as_input
 from tftune.builders.sequences import PadSequence
 from tftune.builders.stages import Stage, find_stages, operation_flops, unfrozen_stages
 from tftune.builders.trunk import Trunk, compiled
@@ -25,14 +22,9 @@ from tftune.config.image_input import ImageInput
 from tftune.config.model_spec import HeadSpec, ModelSpec
 from tftune.config.phase import Unfreeze
 from tftune.config.text_input import TextInput
-from tftune.data.decode import read_image
-from tftune.data.resize import resize_images
 from tftune.display import Displayed, Table
-from tftune.errors import ConfigError, DataError, ModelFileError, OutputExistsError, ShapeError
+from tftune.errors import ConfigError
 from tftune.results.unknown import UNKNOWN, KnownFeatures
-
-_SPEC_MEMBER = "tftune.json"
-_KNOWN_MEMBER = "known.npz"
 
 
 class TransferModel(Displayed):
@@ -264,15 +256,16 @@ class TransferModel(Displayed):
                 "`unknown` needs a model that knows its training images. "
                 "Call `tftune.fit_unknown(model, data)` first."
             )
-        reads_texts = isinstance(self.contract, TextInput)
+        contract = self.contract
+        reads_texts = isinstance(contract, TextInput)
         single = isinstance(images, (str, tuple) if reads_texts else (str, os.PathLike)) or (
             not isinstance(images, (list, tuple)) and np.ndim(images) == 3
         )
         batch = [images] if single else list(images)
         if not batch:
             return []
-        if reads_texts:
-            pixels = self._strings(batch)
+        if isinstance(contract, TextInput):
+            pixels = texts_as_input(batch, contract)
             outputs = keras.tree.map_structure(np.asarray, self.forward(pixels))
         else:
             pixels = np.stack([self.prepare(image) for image in batch])
@@ -316,16 +309,7 @@ class TransferModel(Displayed):
             ConfigError: if the name does not end in ".keras".
             OutputExistsError: if the file exists and `overwrite` is False.
         """
-        if Path(path).suffix != ".keras":
-            raise ConfigError(f"`path` must end in '.keras'. Received: {str(path)!r}.")
-        if Path(path).exists() and not overwrite:
-            raise OutputExistsError(f"{str(path)!r} exists. Choose another name or overwrite it.")
-        with replaced_file(path) as temporary:
-            self.keras_model.save(temporary)
-            with zipfile.ZipFile(temporary, "a") as archive:
-                archive.writestr(_SPEC_MEMBER, json.dumps(self.spec.to_json(), ensure_ascii=False))
-                if self.known is not None:
-                    archive.writestr(_KNOWN_MEMBER, self.known.to_bytes())
+        write_model(path, self.keras_model, self.spec, self.known, overwrite)
 
     def sections(self) -> list[str | Table]:
         """Show the stages, what is frozen, and what each costs."""
@@ -354,38 +338,8 @@ class TransferModel(Displayed):
         return np.concatenate(parts)
 
     def prepare(self, image: str | os.PathLike[str] | np.ndarray) -> np.ndarray:
-        """Read and resize an image as the network wants it.
-
-        Args:
-            image: a path, or RGB pixels in [0, 255], shape (height, width, 3).
-
-        Returns:
-            float32, shape (*image_input.image_size, 3), RGB in [0, 255].
-
-        Raises:
-            DataError: if a file cannot be read as an image.
-            ShapeError: if an array is not an RGB image.
-        """
-        is_path = isinstance(image, (str, os.PathLike))
-        background = self.image_input.background
-        pixels = read_image(str(image), background) if is_path else np.asarray(image)
-        if pixels.ndim != 3 or pixels.shape[-1] != 3:
-            raise ShapeError(
-                "An image must have shape (height, width, 3), RGB in [0, 255]. "
-                f"Received shape: {pixels.shape}."
-            )
-        return resize_images(pixels, self.image_input).numpy()
-
-    def _strings(self, batch: list[Any]) -> tf.Tensor:
-        assert isinstance(self.contract, TextInput)
-        count = self.contract.num_texts
-        rows = [[entry] if isinstance(entry, str) else list(entry) for entry in batch]
-        for row in rows:
-            if len(row) != count or not all(isinstance(text, str) for text in row):
-                wanted = "a string" if count == 1 else "a tuple of two strings"
-                raise DataError(f"A text must be {wanted}. Received: {str(row)[:80]}.")
-        encoded = [[text.encode("utf-8", "replace") for text in row] for row in rows]
-        return tf.constant([row[0] for row in encoded] if count == 1 else encoded)
+        """Read and resize an image as the network wants it; see `image_as_input`."""
+        return image_as_input(image, self.image_input)
 
     def _title(self) -> str:
         parts = []
@@ -422,30 +376,8 @@ def load(path: str | os.PathLike[str]) -> TransferModel:
     Raises:
         ModelFileError: if there is no such file, or tftune did not write it.
     """
-    file = Path(path)
-    if file.is_dir():
-        file = file / "model.keras"
-    if not file.is_file():
-        raise ModelFileError(f"There is no model at {str(path)!r}: {str(file)!r} does not exist.")
-    try:
-        with zipfile.ZipFile(file) as archive:
-            spec = ModelSpec.from_json(json.loads(archive.read(_SPEC_MEMBER)))
-            known = None
-            if _KNOWN_MEMBER in archive.namelist():
-                known = KnownFeatures.from_bytes(archive.read(_KNOWN_MEMBER))
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
-        raise ModelFileError(
-            f"{str(file)!r} is not a model that tftune saved. "
-            "Give a .keras file written by `model.save` or a run directory."
-        ) from error
-    with bundled_saved_models(file):
-        try:
-            network = keras.models.load_model(file, compile=False)
-        except TypeError as error:
-            # Keras repeats whole layers, vocabularies included; the reason comes last.
-            reason = str(error).strip().splitlines()[-1].removeprefix("Exception encountered: ")
-            raise ModelFileError(f"{str(file)!r} cannot be loaded: {reason[:500]}") from error
-        model = TransferModel(network, spec)
+    network, spec, known = read_model(path)
+    model = TransferModel(network, spec)
     model.known = known
     return model
 

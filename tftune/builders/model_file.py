@@ -1,0 +1,90 @@
+"""The file a model is kept in: Keras' own, with what tftune must know beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import keras
+
+from tftune.atomic import replaced_file
+from tftune.builders.hub_layer import bundled_saved_models
+from tftune.config.model_spec import ModelSpec
+from tftune.errors import ConfigError, ModelFileError, OutputExistsError
+from tftune.results.unknown import KnownFeatures
+
+_SPEC_MEMBER = "tftune.json"
+_KNOWN_MEMBER = "known.npz"
+
+
+def write_model(
+    path: str | os.PathLike[str],
+    network: keras.Model,
+    spec: ModelSpec,
+    known: KnownFeatures | None,
+    overwrite: bool,
+) -> None:
+    """Write one `.keras` file.
+
+    Args:
+        path: a file name that ends in ".keras".
+        network: what plain Keras finds in the file.
+        spec: everything else that is needed to use it.
+        known: what tells unknown images, if the model knows its training images.
+        overwrite: replace an existing file.
+
+    Raises:
+        ConfigError: if the name does not end in ".keras".
+        OutputExistsError: if the file exists and `overwrite` is False.
+    """
+    if Path(path).suffix != ".keras":
+        raise ConfigError(f"`path` must end in '.keras'. Received: {str(path)!r}.")
+    if Path(path).exists() and not overwrite:
+        raise OutputExistsError(f"{str(path)!r} exists. Choose another name or overwrite it.")
+    with replaced_file(path) as temporary:
+        network.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(_SPEC_MEMBER, json.dumps(spec.to_json(), ensure_ascii=False))
+            if known is not None:
+                archive.writestr(_KNOWN_MEMBER, known.to_bytes())
+
+
+def read_model(
+    path: str | os.PathLike[str],
+) -> tuple[keras.Model, ModelSpec, KnownFeatures | None]:
+    """Read what `write_model` wrote.
+
+    Args:
+        path: a `.keras` file, or a run directory that holds `model.keras`.
+
+    Returns:
+        The network, its spec and what it knows of its training images.
+
+    Raises:
+        ModelFileError: if there is no such file, or tftune did not write it.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file = file / "model.keras"
+    if not file.is_file():
+        raise ModelFileError(f"There is no model at {str(path)!r}: {str(file)!r} does not exist.")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            spec = ModelSpec.from_json(json.loads(archive.read(_SPEC_MEMBER)))
+            known = None
+            if _KNOWN_MEMBER in archive.namelist():
+                known = KnownFeatures.from_bytes(archive.read(_KNOWN_MEMBER))
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+        raise ModelFileError(
+            f"{str(file)!r} is not a model that tftune saved. "
+            "Give a .keras file written by `model.save` or a run directory."
+        ) from error
+    with bundled_saved_models(file):
+        try:
+            return keras.models.load_model(file, compile=False), spec, known
+        except TypeError as error:
+            # Keras repeats whole layers, vocabularies included; the reason comes last.
+            reason = str(error).strip().splitlines()[-1].removeprefix("Exception encountered: ")
+            raise ModelFileError(f"{str(file)!r} cannot be loaded: {reason[:500]}") from error
