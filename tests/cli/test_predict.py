@@ -30,11 +30,11 @@ def test_several_heads_are_printed_a_line_each_and_a_regression_whole(image, tmp
         "mobilenet_v3_small", split, weights=None, image_size=(32, 32)
     )
     model.save(tmp_path / "m.keras")
-    command(tmp_path / "m.keras", [image], top=1)
+    command(tmp_path / "m.keras", [str(image)], top=1)
     shown = capsys.readouterr().out
     assert "answers" in shown
     assert sum(name in shown for name in ("cat", "dog", "owl")) == 1
     assert "width" in shown and "height" in shown
-    command(tmp_path / "m.keras", [image], as_json=True)
+    command(tmp_path / "m.keras", [str(image)], as_json=True)
     answer = json.loads(capsys.readouterr().out)[str(image)]
     assert set(answer["size"]) == {"width", "height"}

@@ -31,7 +31,7 @@ def _show_features(model, pixels):
     model.keras_model.get_layer("logits").set_weights([kernel, np.zeros(model.num_classes)])
 
 
-@pytest.mark.parametrize("name", _each_preset())
+@pytest.mark.parametrize("name", list(_each_preset()))
 def test_a_preset_exports_to_both_forms_with_its_own_answers(name, tmp_path):
     preset = PRESETS[name]
     side = SIDES.get(name, 64)

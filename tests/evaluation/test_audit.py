@@ -184,7 +184,7 @@ def test_missing_tiny_and_unbalanced_classes_are_listed(folder):
         "astronaut has no images to train on."
     ]
     assert [issue.message for issue in report.of_kind("tiny_class")] == [
-        "coffee has 2 image(s) to train on."
+        "coffee has 2 images to train on."
     ]
     assert "chelsea has 24" in report.of_kind("class_imbalance")[0].message
     assert report.spoils_training
