@@ -34,7 +34,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="Fine-tune a pretrained network on your own images and ship it.",
+    help="Fine-tune a pretrained network on your own images or texts and ship it.",
 )
 
 
