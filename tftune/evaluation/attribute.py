@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,8 @@ from tftune.builders.heads import by_head
 from tftune.builders.model_inputs import texts_as_input
 from tftune.builders.transfer_model import TransferModel
 from tftune.config.text_input import TextInput
-from tftune.errors import ConfigError, check_choice
+from tftune.errors import ConfigError
+from tftune.evaluation.explained import explained_class, explained_head
 from tftune.results.attribution import Attribution
 
 _BATCH = 32
@@ -55,25 +55,22 @@ def attribute_words(
     if not isinstance(contract, TextInput) or contract.num_texts != 1:
         reads = "pairs of texts" if isinstance(contract, TextInput) else "images"
         raise ConfigError(f"`model` must read single texts. Received: one that reads {reads}.")
-    heads = {spec.name: spec for spec in model.heads}
-    check_choice("head", head or model.heads[0].name, heads)
-    spec = heads[head or model.heads[0].name]
-    if class_name is not None:
-        check_choice("class_name", class_name, spec.class_names)
+    spec = explained_head(model, head, class_name)
     parts = _parts(text, most_parts)
+    logits = model.logits_model(texts_as_input([text], contract))
+    place, probability = explained_class(model, spec, logits, class_name)
+    whole = np.asarray(by_head(model.heads, logits)[spec.name])[0, place]
+    values = []
     without = ["".join(parts[:i] + parts[i + 1 :]) for i in range(len(parts))]
-    logits = _logits(model, contract, [text, *without], spec.name)
-    answer: Any = model.predict(text)
-    answer = answer[spec.name] if len(model.heads) > 1 else answer
-    chosen = class_name or (
-        spec.class_names[0] if spec.task == "regression" else max(answer, key=answer.__getitem__)
-    )
-    column = logits[:, spec.class_names.index(chosen)]
+    for start in range(0, len(without), _BATCH):
+        strings = texts_as_input(without[start : start + _BATCH], contract)
+        rows = np.asarray(by_head(model.heads, model.logits_model(strings))[spec.name])
+        values.append(whole - rows[:, place])
     return Attribution(
         parts=tuple(parts),
-        values=(column[0] - column[1:]).astype(np.float32),
-        class_name=chosen,
-        probability=float(answer[chosen]),
+        values=np.concatenate(values).astype(np.float32),
+        class_name=spec.class_names[place],
+        probability=probability,
     )
 
 
@@ -84,11 +81,3 @@ def _parts(text: str, most: int) -> list[str]:
         raise ConfigError(f"`text` must hold a word. Received: {text[:80]!r}.")
     cuts = np.linspace(0, len(words), min(len(words), max(1, most)) + 1).round().astype(int)
     return ["".join(words[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
-
-
-def _logits(model: TransferModel, contract: TextInput, texts: list[str], head: str) -> np.ndarray:
-    rows = []
-    for start in range(0, len(texts), _BATCH):
-        strings = texts_as_input(texts[start : start + _BATCH], contract)
-        rows.append(np.asarray(by_head(model.heads, model.logits_model(strings))[head]))
-    return np.concatenate(rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +10,7 @@ import tensorflow as tf
 from tftune.builders.heads import by_head
 from tftune.builders.transfer_model import TransferModel
 from tftune.errors import ConfigError, check_choice
+from tftune.evaluation.explained import explained_class, explained_head
 from tftune.results.heatmap import Heatmap
 
 METHODS = ("grad-cam", "grad-cam++")
@@ -49,11 +49,7 @@ def grad_cam(
         https://arxiv.org/abs/1710.11063.
     """
     check_choice("method", method, METHODS)
-    heads = {spec.name: spec for spec in model.heads}
-    check_choice("head", head or model.heads[0].name, heads)
-    spec = heads[head or model.heads[0].name]
-    if class_name is not None:
-        check_choice("class_name", class_name, spec.class_names)
+    spec = explained_head(model, head, class_name)
     layer, told = _map_layer(model, stage)
     trunk, top = model.cut(layer)
     pixels = model.prepare(image)
@@ -61,20 +57,15 @@ def grad_cam(
     with tf.GradientTape() as tape:
         tape.watch(features)
         logits = top(features, training=False)
-        rows = by_head(model.heads, logits)[spec.name]
-        answers = _answers(model, logits, spec.name)
-        if class_name is not None:
-            place = spec.class_names.index(class_name)
-        else:
-            place = int(np.argmax(answers)) if spec.task != "regression" else 0
-        score = rows[0, place]
+        place, probability = explained_class(model, spec, logits, class_name)
+        score = by_head(model.heads, logits)[spec.name][0, place]
     gradient = tape.gradient(score, features)
     values = _weighted(np.asarray(features)[0], np.asarray(gradient)[0], method)
     return Heatmap(
         values=values,
         pixels=pixels,
         class_name=spec.class_names[place],
-        probability=float(answers[place]),
+        probability=probability,
         stage=told,
         method=method,
     )
@@ -122,9 +113,3 @@ def _map_layer(model: TransferModel, stage: str | None) -> tuple[str, str]:
             f"in shape {tuple(shape[1:])}; with a map: {', '.join(maps) or 'none of this model'}."
         )
     return layer, told
-
-
-def _answers(model: TransferModel, logits: Any, head: str) -> np.ndarray:
-    raw = {n: np.asarray(r) for n, r in logits.items()} if isinstance(logits, dict) else logits
-    outputs = model.outputs_from_logits(raw if isinstance(raw, dict) else np.asarray(raw))
-    return np.asarray(outputs[head] if isinstance(outputs, dict) else outputs)[0]
