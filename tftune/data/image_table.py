@@ -11,9 +11,8 @@ from tftune.data.bad_files import keep_good
 from tftune.data.dataset import Dataset
 from tftune.data.image_files import ImageFiles, check_images
 from tftune.data.image_folder import suffix_notes
-from tftune.data.labels import target_of_column
+from tftune.data.labels import targets_of_table
 from tftune.data.tables import check_column, group_names, read_table, unlabelled_rows
-from tftune.data.targets import DEFAULT_TARGET
 from tftune.errors import DataError
 
 
@@ -84,14 +83,8 @@ def load_image_table(
     kept = table.iloc[good]
     used = [checked[index] for index in good]
     notes = suffix_notes(used)
-    targets = []
-    for column in labels:
-        name = column if len(labels) > 1 else DEFAULT_TARGET
-        target, said = target_of_column(
-            name, list(kept[column]), tasks.get(column), separator, column
-        )
-        targets.append(target)
-        notes.extend(said)
+    targets, said = targets_of_table(kept, labels, tasks, separator)
+    notes.extend(said)
     repeated = len(used) - len({check.path for check in used})
     if repeated:
         notes.append(f"{repeated} row(s) name an image that another row names too.")

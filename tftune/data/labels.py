@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tftune.config.model_spec import TASKS
-from tftune.data.targets import Target
+from tftune.data.targets import DEFAULT_TARGET, Target
 from tftune.errors import DataError, check_choice
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def target_of_column(
@@ -72,6 +75,31 @@ def target_of_column(
     place = {text: index for index, text in enumerate(names)}
     classes = np.array([place.get(text, -1) for text in texts], np.int64)
     return Target(name, task, tuple(names), classes), notes
+
+
+def targets_of_table(
+    table: pd.DataFrame, labels: Sequence[str], tasks: Mapping[str, str], separator: str
+) -> tuple[list[Target], list[str]]:
+    """Read the label columns of a table.
+
+    Args:
+        table: one row an example.
+        labels: the columns; one alone is the default target.
+        tasks: the task by column, where the values would be taken for something else.
+        separator: what stands between the labels of one example.
+
+    Returns:
+        A target a column, and notes on what was assumed.
+    """
+    targets, notes = [], []
+    for column in labels:
+        name = column if len(labels) > 1 else DEFAULT_TARGET
+        target, said = target_of_column(
+            name, list(table[column]), tasks.get(column), separator, column
+        )
+        targets.append(target)
+        notes.extend(said)
+    return targets, notes
 
 
 def target_of_array(

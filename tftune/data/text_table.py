@@ -10,9 +10,8 @@ from typing import Any
 from tftune.data.assemble import assemble, check_split_names
 from tftune.data.bad_files import keep_good
 from tftune.data.dataset import Dataset
-from tftune.data.labels import target_of_column
+from tftune.data.labels import targets_of_table
 from tftune.data.tables import check_column, group_names, read_table, unlabelled_rows
-from tftune.data.targets import DEFAULT_TARGET
 from tftune.data.text_examples import Texts
 from tftune.errors import DataError
 
@@ -85,14 +84,8 @@ def load_text_table(
     problems = [_problem(index, row, unlabelled[index]) for index, row in enumerate(rows)]
     good, skipped = keep_good(problems, on_bad)
     kept = table.iloc[good]
-    targets = []
-    for column in labels:
-        name = column if len(labels) > 1 else DEFAULT_TARGET
-        target, said = target_of_column(
-            name, list(kept[column]), tasks.get(column), separator, column
-        )
-        targets.append(target)
-        notes.extend(said)
+    targets, said = targets_of_table(kept, labels, tasks, separator)
+    notes.extend(said)
     examples = Texts.of([tuple(map(str, rows[i])) for i in good], [f"row {i + 1}" for i in good])
     notes.extend(repetition_notes(examples))
     return assemble(
