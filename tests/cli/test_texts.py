@@ -45,6 +45,13 @@ def test_a_table_of_texts_is_audited_trained_evaluated_asked_and_exported(
     assert "TF-IDF" in done.output and "TEXT" in done.output
     done = tftune_command("evaluate", run, table, *columns, "--json", "-q")
     assert json.loads(done.stdout)["num_examples"] > 0, done.output
+    # The run knows where its data is and how it was read.
+    again = tftune_command("evaluate", run, "--json", "-q")
+    assert json.loads(again.stdout) == json.loads(done.stdout), again.output
+    done = tftune_command("train", "--config", run / "run.json", "--dry-run", "--json")
+    assert (
+        json.loads(done.stdout)["phases"] == json.loads((run / "plan.json").read_text())["phases"]
+    )
     done = tftune_command("predict", run, "the film was good", "--json")
     assert set(json.loads(done.stdout)["the film was good"]) == {"good", "bad"}
     done = tftune_command("export", run, tmp_path / "served", "--verify", table, *columns)

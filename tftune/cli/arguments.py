@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-Folder = Annotated[Path, typer.Argument(help="A folder with one folder of images a class.")]
 Model = Annotated[Path, typer.Argument(help="A .keras file or a run directory.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
-Seed = Annotated[int, typer.Option(help="Seeds the splits, the order of examples and dropout.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

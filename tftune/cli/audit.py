@@ -9,16 +9,16 @@ from typing import Annotated
 import typer
 
 from tftune.cli import console
-from tftune.cli.arguments import Json, Quiet, Seed
-from tftune.cli.source import Labels, Source, TextColumns, holds_texts, load_source
+from tftune.cli.arguments import Json, Quiet
+from tftune.cli.source import Reading, Source, holds_texts, reads_data
 
 EXIT_SPOILED = 1
 
 
+@reads_data
 def command(
-    folder: Source,
-    label: Labels = None,
-    text: TextColumns = None,
+    data: Source,
+    reading: Reading,
     html: Annotated[
         Path | None, typer.Option(help="Also write a page with thumbnails to this file.")
     ] = None,
@@ -29,21 +29,25 @@ def command(
             help="Look for outliers and label errors with the default backbone.",
         ),
     ] = True,
-    seed: Seed = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what is wrong with FOLDER, or a table: damage, copies, leaks, label errors.
+    """Say what is wrong with DATA: damage, copies, leaks, label errors.
 
-    FOLDER is divided as `tftune train` divides it. Exit code 1 when something found would spoil
+    DATA is divided as `tftune train` divides it. Exit code 1 when something found would spoil
     training.
     """
     console.import_tensorflow_quietly()
     import tftune
 
-    is_images = folder.is_dir() and not holds_texts(folder)
-    data = folder if is_images else load_source(folder, label, seed=seed, text=text)
-    report = tftune.audit(data, features=features, seed=seed, verbose=not quiet)
+    # A folder of images is audited as it lies there, damaged files included.
+    is_images = data.is_dir() and not holds_texts(data)
+    report = tftune.audit(
+        data if is_images else reading.load(data),
+        features=features,
+        seed=reading.chosen_seed,
+        verbose=not quiet,
+    )
     if html is not None:
         report.to_html(html)
     print(json.dumps(report.to_json(), indent=2, ensure_ascii=False) if as_json else report)

@@ -9,15 +9,17 @@ import typer
 
 from tftune.cli import console
 from tftune.cli.arguments import Model, Overwrite
-from tftune.cli.source import Labels, TextColumns, load_source
+from tftune.cli.source import Reading, reads_data
 
 
+@reads_data
 def command(
     model: Model,
     output: Annotated[
         Path,
         typer.Argument(help="NAME.tflite for phones; any other name is a SavedModel's folder."),
     ],
+    reading: Reading,
     quantize: Annotated[
         str,
         typer.Option(help="For .tflite: 'none', 'float16', 'dynamic', 'int8', 'mixed' or 'auto'."),
@@ -28,8 +30,6 @@ def command(
             help="A folder or table as for `train`; its validation examples are compared."
         ),
     ] = None,
-    label: Labels = None,
-    text: TextColumns = None,
     max_drop: Annotated[
         float, typer.Option(min=0, max=1, help="The largest loss of accuracy allowed a .tflite.")
     ] = 0.02,
@@ -54,7 +54,7 @@ def command(
     import tftune
 
     loaded = tftune.load(model)
-    data = load_source(verify, label, text=text) if verify else None
+    data = reading.or_as_in(model).load(verify) if verify else None
     held_out = data.validation if data else None
     if output.suffix == ".tflite":
         with console.native_output_hidden():

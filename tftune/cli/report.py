@@ -9,6 +9,7 @@ import typer
 
 from tftune.cli import console
 from tftune.cli.arguments import Quiet
+from tftune.cli.source import Reading
 
 if TYPE_CHECKING:
     from tftune.builders.transfer_model import TransferModel
@@ -26,7 +27,7 @@ def command(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="The folder RUN was trained on: adds test figures and an audit."),
+        typer.Option(help="What RUN was trained on: adds test figures and an audit."),
     ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="With --data: add pictures of mistakes, Grad-CAM.")
@@ -59,7 +60,7 @@ def command(
         more: dict[str, Any] = {}
         with Progress(not quiet) as progress:
             if data is not None:
-                dataset = tftune.load_image_folder(data, seed=found.plan.seed)
+                dataset = Reading(seed=found.plan.seed).or_as_in(run).load(data)
                 test = tftune.evaluate(
                     model, dataset.test, on_progress=progress.step("evaluate on test")
                 )

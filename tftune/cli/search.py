@@ -1,4 +1,4 @@
-"""`tftune search`: a folder of images becomes a table of trials, a plan and a trained model."""
+"""`tftune search`: labelled images become a table of trials, a plan and a trained model."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ import typer
 
 from tftune.builders.presets import DEFAULT_PRESET
 from tftune.cli import console
-from tftune.cli.arguments import Folder, Json, Overwrite, Quiet, Seed
+from tftune.cli.arguments import Json, Overwrite, Quiet
+from tftune.cli.source import Config, Reading, Source, reads_data, write_arguments
 
 
+@reads_data
 def command(
-    folder: Folder,
+    context: typer.Context,
+    data: Source,
+    reading: Reading,
     output: Annotated[
         Path, typer.Option(help="The folder of the search; after a kill it goes on there.")
     ],
@@ -49,19 +53,19 @@ def command(
     weights: Annotated[
         str, typer.Option(help="'imagenet', 'none', or a weights file of the backbone.")
     ] = "imagenet",
-    seed: Seed = 0,
+    config: Config = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Search for the settings that suit FOLDER and train a model by the best of them."""
+    """Search for the settings that suit DATA and train a model by the best of them."""
     console.import_tensorflow_quietly()
     import tftune
 
-    data = tftune.load_image_folder(folder, seed=seed)
+    dataset = reading.load(data)
     chosen = None if weights.lower() == "none" else weights
     models = [
-        tftune.build_image_classifier(name, data, weights=chosen)
+        tftune.build_image_classifier(name, dataset, weights=chosen)
         for name in backbone or [DEFAULT_PRESET]
     ]
     limits = None
@@ -69,7 +73,7 @@ def command(
         limits = tftune.SearchSpace.load(space)
     found = tftune.search(
         models,
-        data,
+        dataset,
         trials=trials,
         fine_tune_trials=fine_tune_trials,
         oracle=oracle,
@@ -78,12 +82,13 @@ def command(
         budget=budget,
         folds=folds,
         workers=workers,
-        seed=seed,
+        seed=reading.chosen_seed,
         output=output,
         overwrite=overwrite,
         verbose=not (quiet or as_json),
     )
+    write_arguments(context, output)
     if as_json:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
         return
-    print(f"{found}\nWrote {output}. Try: tftune evaluate {output} {folder}")
+    print(f"{found}\nWrote {output}. Try: tftune evaluate {output}")

@@ -10,16 +10,8 @@ import typer
 
 from tftune.builders.presets import DEFAULT_PRESET
 from tftune.cli import console
-from tftune.cli.arguments import Json, Overwrite, Quiet, Seed
-from tftune.cli.source import (
-    GroupColumn,
-    ImageColumn,
-    Labels,
-    Source,
-    SplitColumn,
-    TextColumns,
-    load_source,
-)
+from tftune.cli.arguments import Json, Overwrite, Quiet
+from tftune.cli.source import Config, Reading, Source, reads_data, write_arguments
 from tftune.errors import ConfigError
 
 _MODEL = "The model"
@@ -27,8 +19,11 @@ _TRAINING = "Training: what is left out, the plan chooses"
 _RUN = "The run"
 
 
+@reads_data
 def command(
+    context: typer.Context,
     data: Source,
+    reading: Reading,
     output: Annotated[
         Path | None, typer.Option(help="The run directory to write.", rich_help_panel=_RUN)
     ] = None,
@@ -50,8 +45,6 @@ def command(
             rich_help_panel=_RUN,
         ),
     ] = False,
-    label: Labels = None,
-    text: TextColumns = None,
     encoder: Annotated[
         str,
         typer.Option(
@@ -62,9 +55,6 @@ def command(
     preprocessor: Annotated[
         str | None, typer.Option(help="Of a TF-Hub encoder of BERT's kind.")
     ] = None,
-    image: ImageColumn = "path",
-    split_column: SplitColumn = None,
-    group: GroupColumn = None,
     backbone: Annotated[
         str, typer.Option(help="See `tftune backbones`.", rich_help_panel=_MODEL)
     ] = DEFAULT_PRESET,
@@ -129,7 +119,7 @@ def command(
         str | None,
         typer.Option(help="'disk' or 'off'.", rich_help_panel=_TRAINING),
     ] = None,
-    seed: Seed = 0,
+    config: Config = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -157,7 +147,7 @@ def command(
     from tftune.training.run_directory import check_output
 
     check_output(output, overwrite)
-    dataset = load_source(data, label, image, split_column, group, seed=seed, text=text)
+    dataset = reading.load(data)
     reads_texts = isinstance(dataset.train.examples, Texts)
     if reads_texts:
         model = tftune.build_text_classifier(encoder, dataset, preprocessor=preprocessor)
@@ -168,7 +158,7 @@ def command(
         planned = tftune.Plan.load(plan)
         planned = planned.replace(costs=estimate_costs(model, dataset, planned))
     else:
-        planned = tftune.plan(model, dataset, seed=seed, **chosen)
+        planned = tftune.plan(model, dataset, seed=reading.chosen_seed, **chosen)
     if optimizer is not None:
         phases = tuple(phase.replace(optimizer=optimizer) for phase in planned.phases)
         planned = planned.replace(phases=phases)
@@ -187,6 +177,7 @@ def command(
         from_scratch=from_scratch,
     )
     assert output is not None
+    write_arguments(context, output)
     write_report(output)
     if as_json:
         told = json.loads((output / "metrics.json").read_text(encoding="utf-8"))

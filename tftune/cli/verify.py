@@ -9,15 +9,17 @@ from typing import Annotated
 import typer
 
 from tftune.cli import console
-from tftune.cli.arguments import Json, Seed
-from tftune.cli.source import check_split, load_split
+from tftune.cli.arguments import Json
+from tftune.cli.source import Reading, check_split, reads_data
 
 
+@reads_data
 def command(
     export: Annotated[
         Path, typer.Argument(help="A .tflite file, or a SavedModel's folder (highest version).")
     ],
-    data: Annotated[Path, typer.Option(help="A folder with one folder of images a class.")],
+    data: Annotated[Path, typer.Option(help="A folder or table as for `train`.")],
+    reading: Reading,
     model: Annotated[
         Path | None, typer.Option(help="A .keras file or run directory to compare with.")
     ] = None,
@@ -28,7 +30,6 @@ def command(
         str,
         typer.Option(help="How images reach the size of a .tflite file that tftune did not write."),
     ] = "bilinear",
-    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Run EXPORT in its real runtime on labelled images. Exit code 1 if it fails."""
@@ -37,7 +38,9 @@ def command(
     import tftune
     from tftune.exporters.verify import verify_export
 
-    chosen = load_split(data, split, seed=seed)
+    if model is not None:
+        reading = reading.or_as_in(model)
+    chosen = reading.load_split(data, split)
     loaded = tftune.load(model) if model else None
     with console.native_output_hidden():
         verification = verify_export(export, chosen, loaded, resize)

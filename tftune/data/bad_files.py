@@ -66,9 +66,11 @@ def bad_files_named(*sources: Any) -> Iterator[None]:
         more = f" And {len(bad) - _MOST_NAMED} more." if len(bad) > _MOST_NAMED else ""
         raise DataError(
             f"{' '.join(bad[:_MOST_NAMED])}{more} Load the data with `check_files=True`, which "
-            'finds such files first; `on_bad="skip"` then leaves them out.'
+            'finds such files first; `on_bad="skip"` (--on-bad skip) then leaves them out.'
         ) from error
 
 
 def _hint(on_bad: str) -> str:
-    return '`on_bad="skip"` leaves such examples out and lists them.' if on_bad == "raise" else ""
+    if on_bad != "raise":
+        return ""
+    return '`on_bad="skip"` (--on-bad skip) leaves such examples out and lists them.'
