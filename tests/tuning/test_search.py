@@ -1,7 +1,9 @@
 """A search compares trials on validation, survives kills and failures, and hands on its winner."""
 
 import dataclasses
+import itertools
 import os
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import tftune
 from tftune.builders.new_head import head_settings, with_head
 from tftune.errors import ConfigError, ResumeError, SearchError
+from tftune.tuning import budget
 from tftune.tuning.ranges import Choice, Float
 from tftune.tuning.search_space import SearchSpace
 
@@ -243,9 +246,12 @@ def test_several_models_compete(model, stripes, store):
     assert set(found.trials["backbone"][1:]) == {"efficientnet_lite0", "mobilenet_v2"}
 
 
-def test_a_budget_that_is_spent_ends_the_search(search):
-    found = search(trials=500, budget="1.5s")
-    assert 1 < len(found.trials) < 400
+def test_a_budget_that_is_spent_ends_the_search(search, monkeypatch):
+    # A clock that moves on by a second whenever it is looked at, however busy the machine is.
+    seconds = itertools.count()
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    found = search(trials=500, budget="30s")
+    assert 1 < len(found.trials) <= 30
 
 
 def test_a_head_is_read_from_a_model_and_can_be_exchanged(model, stripes):
