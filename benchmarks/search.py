@@ -10,7 +10,8 @@ mean is scaled to twenty. tftune's time is that of the whole call on an empty ca
 evaluation of two models on 100 test images at its end.
 
 Then, with the cache filled: fifty trials of twenty epochs and what they leave on disk. And the peak
-memory of a process after 20 trials, and after 200 more (random oracle).
+memory of a process after 20 trials, and after 200 more (random oracle); and of one that fine-tunes
+a TF-Hub text encoder of 22 million weights, with 4 such trials and, in another process, with 16.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
+import tensorflow as tf
 
 import tftune
 from benchmarks.digits import digits
@@ -56,11 +58,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--keras-trials", type=int, default=3)
-    parser.add_argument("--in-process", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--in-process", type=int, help=argparse.SUPPRESS)
     add_arguments(parser)
     arguments = parser.parse_args()
-    if arguments.in_process:
-        _print_memory()
+    if arguments.in_process is not None:
+        count = arguments.in_process
+        print(json.dumps(_hub_memory(count) if count else _memory()))
         return
     results = Results("search", arguments.minutes, arguments.fresh)
     group = {"epochs": arguments.epochs}
@@ -69,6 +72,8 @@ def main() -> None:
         {**group, "part": "keras-tuner", "trial": 0},
         {"part": "cached", "trials": 50, "epochs": 20},
         {"part": "memory"},
+        {"part": "hub memory", "trials": 4},
+        {"part": "hub memory", "trials": 16},
         *({**group, "part": "keras-tuner", "trial": t} for t in range(1, arguments.keras_trials)),
     ]
     with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +92,13 @@ def _measure(case: dict[str, Any], data: tftune.Dataset, folder: Path) -> dict[s
         return _keras_tuner(data, case["epochs"], case["trial"])
     if case["part"] == "cached":
         return _cached(data, case["trials"], case["epochs"], folder)
-    program = [sys.executable, "-m", "benchmarks.search", "--in-process"]
+    program = [
+        sys.executable,
+        "-m",
+        "benchmarks.search",
+        "--in-process",
+        str(case.get("trials", 0)),
+    ]
     told = subprocess.run(program, capture_output=True, text=True, check=True).stdout
     return json.loads(told.splitlines()[-1])
 
@@ -202,7 +213,8 @@ def _cached(data: tftune.Dataset, trials: int, epochs: int, folder: Path) -> dic
     }
 
 
-def _print_memory() -> None:
+def _memory() -> dict[str, float]:
+    """Search heads of a small image model, 20 trials and 200 more."""
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 255, (400, 32, 32, 3), dtype=np.uint8)
     labels = generator.integers(0, 10, 400)
@@ -223,8 +235,53 @@ def _print_memory() -> None:
                 verbose=False,
                 store=ActivationStore(folder),
             )
-            peaks[f"megabytes_{trials}"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(peaks))
+            peaks[f"megabytes_{trials}"] = _peak()
+    return peaks
+
+
+def _hub_memory(trials: int) -> dict[str, float]:
+    """Fine-tune an encoder from TF-Hub as a whole, in so many trials."""
+    generator = np.random.default_rng(0)
+    words = [f"word{number}" for number in range(200)]
+    texts = [" ".join(generator.choice(words, 8)) for _ in range(200)]
+    data = tftune.load_texts(texts, ["even" if "word0" in t else "odd" for t in texts])
+    with tempfile.TemporaryDirectory() as folder:
+        _write_encoder(Path(folder, "encoder"))
+        tftune.search(
+            tftune.build_text_classifier(Path(folder, "encoder"), data),
+            data,
+            trials=1,
+            fine_tune_trials=trials,
+            oracle="random",
+            space=SPACE.replace(
+                head_epochs=1, fine_tune_epochs=1, fine_tune_rate=tftune.Float(1e-4, 1e-3)
+            ),
+            verbose=False,
+            store=ActivationStore(folder),
+        )
+    return {"megabytes": _peak()}
+
+
+def _write_encoder(folder: Path) -> None:
+    """Write what TF-Hub's encoders of strings are: a table of 22 million weights here."""
+    buckets, width = 343_750, 64
+    first = np.random.default_rng(0).normal(0, 1, (buckets, width)).astype(np.float32)
+    table = tf.Variable(first, name="table")
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])
+    def call(texts: tf.Tensor) -> tf.Tensor:
+        split = tf.strings.split(texts)
+        rows = tf.gather(table, tf.strings.to_hash_bucket_fast(split.flat_values, buckets))
+        return tf.math.unsorted_segment_mean(rows, split.value_rowids(), split.nrows())
+
+    module = tf.train.Checkpoint(table=table)
+    module.__call__ = call
+    module.variables, module.trainable_variables = [table], [table]
+    tf.saved_model.save(module, str(folder))
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _tell(results: Results, epochs: int) -> None:
@@ -252,6 +309,11 @@ def _tell(results: Results, epochs: int) -> None:
     few, many = (results.median(f"megabytes_{t}", part="memory") for t in (20, 200))
     print(
         f"Peak memory: {few:.0f} MB after 20 trials, {many:.0f} after 200 more: {many / few:.2f}."
+    )
+    few, many = (results.median("megabytes", part="hub memory", trials=t) for t in (4, 16))
+    print(
+        f"Fine-tuning an encoder from TF-Hub: {few:.0f} MB with 4 trials, {many:.0f} with 16: "
+        f"{(many - few) / 12:.0f} MB a trial."
     )
 
 

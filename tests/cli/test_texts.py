@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+import tftune
 from tftune.cli import console
 from tftune.cli.main import app
 
@@ -57,6 +58,25 @@ def test_a_table_of_texts_is_audited_trained_evaluated_asked_and_exported(
     done = tftune_command("export", run, tmp_path / "served", "--verify", table, *columns)
     assert done.exit_code == 0, done.output
     assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
+    phone = tmp_path / "m.tflite"
+    loose = ("--max-drop", 1)  # seven texts to compare on, and a phone that knows whole words only
+    done = tftune_command("export", run, phone, "--verify", table, *columns, *loose)
+    assert done.exit_code == 0, done.output
+    done = tftune_command("verify", phone, "--data", table, *columns, "--json")
+    assert json.loads(done.stdout)["intact"] is True, done.output
+
+
+def test_a_table_of_texts_is_searched(tftune_command, table, tmp_path):
+    space = tmp_path / "space.json"
+    limits = tftune.SearchSpace(
+        dropout=0.2, optimizer="adamw", batch_size=8, head_epochs=1, fine_tune_epochs=1, unfreeze=1
+    )
+    space.write_text(json.dumps(limits.to_json()))
+    words = ("search", table, "--text", "body", "--label", "queue", "--output", tmp_path / "found")
+    few = ("--trials", 1, "--fine-tune-trials", 0, "--oracle", "random", "--space", space)
+    done = tftune_command(*words, *few, "--json")
+    assert done.exit_code == 0, done.output
+    assert [trial["trial"] for trial in json.loads(done.stdout)["trials"]] == ["default", "1"]
 
 
 def test_a_bert_checkpoint_is_converted(tftune_command, tiny_bert, tmp_path):

@@ -112,6 +112,16 @@ def test_each_breach_is_named(plain, tmp_path, metadata, files, rule):
     assert rule in _rules(tmp_path, content)
 
 
+def test_a_second_subgraph_is_named(tmp_path):
+    def doubled(image):
+        return tf.while_loop(
+            lambda i, x: i < 3, lambda i, x: (i + 1, x * 2.0), (0, tf.reduce_mean(image, [1, 2]))
+        )[1]
+
+    content = _convert(doubled, tf.TensorSpec((1, 8, 8, 3), tf.float32))
+    assert "subgraphs" in _rules(tmp_path, content)
+
+
 def test_compressed_files_are_named(plain, tmp_path):
     content = io.BytesIO(attach(plain, _image_metadata(), {}))
     with zipfile.ZipFile(content, "a", zipfile.ZIP_DEFLATED) as archive:

@@ -11,7 +11,7 @@ from tftune.config.image_input import ImageInput
 from tftune.config.model_spec import HeadSpec, ModelSpec
 from tftune.data.dataset import Split
 from tftune.errors import ConfigError, ExportError
-from tftune.exporters import tflite
+from tftune.exporters import image_phone
 from tftune.exporters.litert import LiteRtModel
 from tftune.exporters.tflite_contents import inspect_tflite
 
@@ -68,7 +68,7 @@ def test_where_integers_lose_too_much_mixed_is_tried_and_told(
     model, stripes, tmp_path, monkeypatch
 ):
     """Full integers are made to answer wrongly, as they do where they collapse."""
-    right = tflite.run_images
+    right = image_phone.run_images
 
     def collapsed(path, split, image_input, heads):
         answers = right(path, split, image_input, heads)
@@ -77,7 +77,7 @@ def test_where_integers_lose_too_much_mixed_is_tried_and_told(
         wrong = {"label": np.eye(3)[(split.labels + 1) % 3]}
         return type(answers)(answers.runtime, wrong, wrong, answers.latency_ms)
 
-    monkeypatch.setattr(tflite, "run_images", collapsed)
+    monkeypatch.setattr(image_phone, "run_images", collapsed)
     expected = model.predict(stripes.validation.examples.paths)
     names = stripes.class_names
     answered = [names.index(next(iter(answer))) for answer in expected]

@@ -57,5 +57,3 @@ def test_what_texts_do_not_have_is_refused(exported, data, tmp_path):
         tftune.export_saved_model(
             model, tmp_path / "a", verify=data.train, bundle=True, frozen=True
         )
-    with pytest.raises(ConfigError, match="reads texts"):
-        tftune.export_tflite(model, tmp_path / "a.tflite")

@@ -79,9 +79,9 @@ def test_an_export_past_its_budget_is_refused_unless_allowed(
     pretrained_model, stripes, tmp_path, monkeypatch
 ):
     """The file is replaced by one that answers otherwise, as a broken conversion would be."""
-    from tftune.exporters import tflite
+    from tftune.exporters import image_phone
 
-    right = tflite.run_images
+    right = image_phone.run_images
 
     def wrong(path, split, image_input, heads):
         answers = right(path, split, image_input, heads)
@@ -92,7 +92,7 @@ def test_an_export_past_its_budget_is_refused_unless_allowed(
             answers.latency_ms,
         )
 
-    monkeypatch.setattr(tflite, "run_images", wrong)
+    monkeypatch.setattr(image_phone, "run_images", wrong)
     settings = {"verify": stripes.validation}
     with pytest.raises(ExportError, match="a probability differs") as raised:
         tftune.export_tflite(pretrained_model, tmp_path / "m.tflite", **settings)

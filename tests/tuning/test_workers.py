@@ -4,6 +4,7 @@ import os
 import signal
 
 import keras
+import numpy as np
 import pytest
 
 import tftune
@@ -63,3 +64,46 @@ def test_a_worker_killed_in_a_trial_comes_back_and_the_table_is_whole(
     assert [name for name, _ in started].count(killed[0]) == 2
     assert len(found.trials) == 9 and (found.trials["status"] == "done").all()
     assert all(process.poll() is not None for _, process in started)
+
+
+@pytest.mark.slow
+def test_workers_fine_tune_too_and_come_to_the_figures_of_one_process(stripes, tmp_path):
+    keras.utils.set_random_seed(1)
+    model = tftune.build_image_classifier(
+        "efficientnet_lite0", stripes, image_size=(32, 32), weights=None
+    )
+    space = SearchSpace(
+        dropout=0.0,
+        label_smoothing=0.0,
+        optimizer="adamw",
+        weight_decay=0.0,
+        batch_size=8,
+        head_rate=Float(1e-3, 1e-2, log=True),
+        head_epochs=2,
+        fine_tune_rate=Float(1e-4, 1e-3, log=True),
+        fine_tune_epochs=1,
+        layer_decay=1.0,
+        unfreeze=1,
+    )
+    tables = [
+        tftune.search(
+            model,
+            stripes,
+            trials=2,
+            fine_tune_trials=2,
+            oracle="random",
+            space=space,
+            workers=workers,
+            output=tmp_path / str(workers),
+            verbose=False,
+            store=ActivationStore(tmp_path / "features"),
+        ).trials.set_index("trial")
+        for workers in (1, 2)
+    ]
+    alone, spread_out = tables
+    assert (spread_out["status"] == "done").all(), spread_out["reason"].tolist()
+    assert set(alone.index) == set(spread_out.index)
+    # Which trial gets which name depends on who asks first; which points there are does not.
+    for name in ("loss", "fine_tune_rate"):
+        one, two = (np.sort(t.loc[["f1", "f2"], name].astype(float)) for t in tables)
+        np.testing.assert_allclose(one, two, rtol=1e-3)

@@ -41,7 +41,8 @@ class _BertLayer(keras.layers.Layer):
         """What training never moves."""
         return [variable for name, variable in self._named.items() if name in _IDLE]
 
-    def _values(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
+        """Return the weights' tensors by name."""
         return {name: variable.value for name, variable in self._named.items()}
 
     def assign(self, weights: Mapping[str, Any]) -> None:
@@ -77,7 +78,7 @@ class BertEmbeddings(_BertLayer):
         """Return a sequence, shape (batch, length, hidden_size + 1)."""
         return bert_math.embed(
             self.shape,
-            self._values(),
+            self.values(),
             token_ids,
             tf.not_equal(token_ids, self.pad),
             segments_of(token_ids, self.end),
@@ -110,7 +111,7 @@ class BertLayer(_BertLayer):
         """Return a sequence of the same shape, (batch, length, hidden_size + 1)."""
         return bert_math.transform(
             self.shape,
-            self._values(),
+            self.values(),
             sequence,
             lambda x: self._drop(x, training=training),
             lambda x: self._drop_attention(x, training=training),
@@ -135,7 +136,7 @@ class BertPooler(_BertLayer):
 
     def call(self, sequence: tf.Tensor) -> tf.Tensor:
         """Return vectors, shape (batch, hidden_size)."""
-        return bert_math.pool_by_pooler(self._values(), sequence)
+        return bert_math.pool_by_pooler(self.values(), sequence)
 
     def compute_output_spec(self, sequence: Any) -> keras.KerasTensor:
         """Say what comes out."""

@@ -9,6 +9,8 @@ import keras
 
 from tftune.builders.heads import POOLED, attach_heads, pool_features
 from tftune.builders.transfer_model import TransferModel
+from tftune.config.text_input import TextInput
+from tftune.errors import ConfigError
 
 
 def head_settings(model: TransferModel) -> dict[str, Any]:
@@ -35,12 +37,25 @@ def with_head(model: TransferModel, **settings: Any) -> TransferModel:
     Args:
         model: its backbone's layers are shared, not copied: what trains one, trains both.
         settings: of the head, as `head_settings` returns them; what is left out stays as it is.
+
+    Raises:
+        ConfigError: if a text encoder, which has a pooling of its own, is asked for another.
     """
-    chosen = {**head_settings(model), **settings}
-    pooled = pool_features(model.backbone.output, chosen.pop("pooling"))
+    own = head_settings(model)
+    chosen = {**own, **settings}
+    pooling, layer = chosen.pop("pooling"), model.spec.pooled_layer
+    if pooling == own["pooling"]:
+        pooled = model.keras_model.get_layer(layer).output
+    elif isinstance(model.contract, TextInput):
+        raise ConfigError(
+            "`pooling` cannot be chosen for a text encoder, which has its own. Leave it out. "
+            f"Received: {pooling!r}."
+        )
+    else:
+        pooled, layer = pool_features(model.backbone.output, pooling), POOLED
     outputs = attach_heads(pooled, model.heads, **chosen)
     network = keras.Model(model.keras_model.input, outputs, name=model.keras_model.name)
-    return TransferModel(network, dataclasses.replace(model.spec, pooled_layer=POOLED))
+    return TransferModel(network, dataclasses.replace(model.spec, pooled_layer=layer))
 
 
 def head_alone(model: TransferModel, num_features: int, **settings: Any) -> keras.Model:
@@ -52,10 +67,13 @@ def head_alone(model: TransferModel, num_features: int, **settings: Any) -> kera
         settings: "hidden", "dropout" and "activation".
 
     Returns:
-        From features, shape (batch, num_features), to logits; its layers are named as in a model.
+        From features, shape (batch, num_features), to logits (of several heads, by head name); its
+        layers are named as in a model.
     """
     features = keras.Input((num_features,), name="features")
     outputs = attach_heads(features, model.heads, **settings)
     whole = keras.Model(features, outputs)
-    logits = whole.get_layer(model.spec.logits_layer).output
+    logits = {head.name: whole.get_layer(head.logits_layer).output for head in model.heads}
+    if len(logits) == 1:
+        (logits,) = logits.values()
     return keras.Model(features, logits, name="head")

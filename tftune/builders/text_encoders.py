@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,16 @@ def build_encoder(
     handle = os.fspath(preprocessor) if preprocessor is not None else ""
     features = HubEncoder(os.fspath(encoder), handle, name="hub")(text)
     pooled = keras.layers.Identity(name=POOLED)(features)
-    return TextEncoder("hub", text, features, pooled, TextInput(0, 1))
+    return TextEncoder(_short_name(encoder), text, features, pooled, TextInput(0, 1))
+
+
+def _short_name(encoder: str | os.PathLike[str]) -> str:
+    """Return what people call an encoder: "nnlm-en-dim50" of ".../google/nnlm-en-dim50/2"."""
+    parts = [part for part in re.split(r"[/\\]", os.fspath(encoder)) if part]
+    if parts[-1] == ENCODER:
+        parts.pop()
+    named = [part for part in parts if not part.isdigit()]
+    return named[-1] if named else "hub"
 
 
 def _bert(

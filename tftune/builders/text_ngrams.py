@@ -53,7 +53,7 @@ class HashedNgrams(keras.layers.Layer):
         """
         if texts.shape.rank == 2:
             texts = tf.strings.reduce_join(texts, axis=1, separator=" ")
-        ids = tf.strings.to_hash_bucket_fast(_ngrams(texts), self.buckets)
+        ids = tf.strings.to_hash_bucket_fast(ngrams_of(texts), self.buckets)
         rows = tf.gather(self.table.value, ids.flat_values)
         count = ids.nrows()
         summed = tf.math.unsorted_segment_sum(rows, ids.value_rowids(), count)
@@ -69,7 +69,7 @@ class HashedNgrams(keras.layers.Layer):
         return {**super().get_config(), "dimension": self.dimension, "buckets": self.buckets}
 
 
-def _ngrams(texts: tf.Tensor) -> tf.RaggedTensor:
+def ngrams_of(texts: tf.Tensor) -> tf.RaggedTensor:
     """Return words, pairs of words and parts of words, ragged shape (batch, count)."""
     texts = tf.strings.unicode_transcode(
         tf.strings.substr(texts, 0, _BYTES), "UTF-8", "UTF-8", errors="ignore"

@@ -1,4 +1,4 @@
-"""`tftune search`: labelled images become a table of trials, a plan and a trained model."""
+"""`tftune search`: labelled images or texts become trials, a plan and a trained model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from tftune.builders.presets import DEFAULT_PRESET
 from tftune.cli import console
 from tftune.cli.arguments import Json, Overwrite, Quiet
 from tftune.cli.source import Config, Reading, Source, reads_data, write_arguments
+
+_SEVERAL = "give it several times to choose among several."
 
 
 @reads_data
@@ -31,7 +33,11 @@ def command(
         str, typer.Option(help="'random', 'grid', 'bayesian' or 'hyperband'.")
     ] = "bayesian",
     objective: Annotated[
-        str | None, typer.Option(help="'accuracy', 'macro_f1' or 'loss', on validation.")
+        str | None,
+        typer.Option(
+            help="'accuracy', 'macro_f1' or 'loss' on validation; of one of several heads "
+            "'HEAD_accuracy'."
+        ),
     ] = None,
     space: Annotated[
         Path | None,
@@ -48,26 +54,54 @@ def command(
     ] = 1,
     backbone: Annotated[
         list[str] | None,
-        typer.Option(help="See `tftune backbones`; give it several times to choose among several."),
+        typer.Option(help=f"For images: see `tftune backbones`; {_SEVERAL}"),
     ] = None,
     weights: Annotated[
         str, typer.Option(help="'imagenet', 'none', or a weights file of the backbone.")
     ] = "imagenet",
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(help=f"For texts: as `tftune train` takes it; {_SEVERAL}"),
+    ] = None,
+    preprocessor: Annotated[
+        str | None, typer.Option(help="Of a TF-Hub encoder of BERT's kind.")
+    ] = None,
     config: Config = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Search for the settings that suit DATA and train a model by the best of them."""
+    """Search for the settings that suit DATA and train a model by the best of them.
+
+    On several machines that see DATA and the output folder under the same paths, start this very
+    command once as the chief and as often as you like as a worker, by environment variables:
+    KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT say where the chief listens,
+    KERASTUNER_TUNER_ID is "chief" or a name of the worker's own. The chief runs no trials. A worker
+    that died is to be started again under its name, since its trial waits for it.
+    """
     console.import_tensorflow_quietly()
     import tftune
+    from tftune.data.text_examples import Texts
+    from tftune.tuning.cluster import WORKER, cluster_role
+    from tftune.tuning.worker import work_in
 
+    if cluster_role() == WORKER:
+        count = work_in(output)
+        if not quiet:
+            print(f"This worker ran {count} trial(s). The chief tells what was found.")
+        return
     dataset = reading.load(data)
-    chosen = None if weights.lower() == "none" else weights
-    models = [
-        tftune.build_image_classifier(name, dataset, weights=chosen)
-        for name in backbone or [DEFAULT_PRESET]
-    ]
+    if isinstance(dataset.train.examples, Texts):
+        models = [
+            tftune.build_text_classifier(name, dataset, preprocessor=preprocessor)
+            for name in encoder or ["ngrams"]
+        ]
+    else:
+        chosen = None if weights.lower() == "none" else weights
+        models = [
+            tftune.build_image_classifier(name, dataset, weights=chosen)
+            for name in backbone or [DEFAULT_PRESET]
+        ]
     limits = None
     if space is not None:
         limits = tftune.SearchSpace.load(space)

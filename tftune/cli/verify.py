@@ -32,7 +32,7 @@ def command(
     ] = "bilinear",
     as_json: Json = False,
 ) -> None:
-    """Run EXPORT in its real runtime on labelled images. Exit code 1 if it fails."""
+    """Run EXPORT in its real runtime on labelled images or texts. Exit code 1 if it fails."""
     check_split(split)
     console.import_tensorflow_quietly()
     import tftune

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tftune.errors import ExportError
 from tftune.exporters import tflite_metadata as schema
+from tftune.exporters.text_metadata import vocabularies
 from tftune.exporters.tflite_contents import Tensor, TfliteContents, inspect_tflite
 from tftune.exporters.tflite_metadata import Metadata, TensorNotes, read_metadata
 from tftune.results.diagnosis import Diagnosis, Finding
@@ -45,7 +46,9 @@ def diagnose(path: str | os.PathLike[str]) -> Diagnosis:
     kind = _kind(contents)
     findings = list(_operator_findings(contents))
     findings += _image_findings(contents, metadata) if kind == "image classifier" else []
-    findings += _text_findings(contents, metadata) if kind == "text classifier" else []
+    if kind == "text classifier":
+        findings += _text_findings(contents, metadata)
+        findings += _vocabulary_findings(content, metadata) if metadata else []
     if kind == "unknown":
         findings.append(
             Finding(
@@ -87,6 +90,14 @@ def _operator_findings(contents: TfliteContents) -> Iterator[Finding]:
             "custom-operators",
             f"Custom operators {', '.join(custom)} must be registered by the app.",
             "Replace them by built-in operators where possible.",
+        )
+    if contents.num_subgraphs > 1:
+        yield Finding(
+            "error",
+            "subgraphs",
+            f"The file has {contents.num_subgraphs} subgraphs (a table to be set up, a loop or a "
+            "branch); MediaPipe takes files of one.",
+            "Keep tables, loops and branches out of the exported graph.",
         )
     floats = contents.float_operators
     whole = [op for op in contents.operators if {"INT8", "UINT8"} & set(op.dtypes)]
@@ -167,6 +178,28 @@ def _text_findings(contents: TfliteContents, metadata: Metadata | None) -> Itera
         units = metadata.inputs[0].process_units if metadata and metadata.inputs else ()
         if schema.REGEX_TOKENIZER not in units:
             yield _tokenizer_finding("RegexTokenizerOptions", "the input's process_units")
+
+
+def _vocabulary_findings(content: bytes, metadata: Metadata) -> Iterator[Finding]:
+    for name, tokens in vocabularies(content):
+        if name not in metadata.files:
+            yield Finding(
+                "error",
+                "vocabulary-missing",
+                f"The tokenizer's vocabulary {name!r} is not in the file; MediaPipe refuses it.",
+                _MEND,
+            )
+            continue
+        lines = metadata.files[name].decode(errors="replace").splitlines()
+        found = {line.split(" ")[0] for line in lines}
+        missing = [token for token in tokens if token not in found]
+        if missing:
+            yield Finding(
+                "error",
+                "vocabulary-tokens",
+                f"The vocabulary {name!r} lacks {', '.join(missing)}, which the tokenizer needs.",
+                "Pack the vocabulary that the model was trained with.",
+            )
 
 
 def _tokenizer_finding(options: str, place: str) -> Finding:

@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import statistics
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,16 @@ from tftune.config.image_input import ImageInput
 from tftune.config.model_spec import HeadSpec
 from tftune.data.dataset import Split
 from tftune.data.pipeline import image_batches
-from tftune.errors import ExportError
+from tftune.data.text_examples import Texts
+from tftune.errors import DataError, ExportError
 from tftune.exporters.certificate import Answers
+from tftune.exporters.text_metadata import packed_tokenizer
 from tftune.exporters.tflite_contents import inspect_tflite
 from tftune.exporters.tflite_metadata import read_metadata
 
 
 class LiteRtModel:
-    """A .tflite file with one input, ready to run one example at a time.
+    """A .tflite file, ready to run one example at a time.
 
     Args:
         path: the file.
@@ -37,7 +39,7 @@ class LiteRtModel:
             model_path=str(path), num_threads=num_threads or os.cpu_count() or 1
         )
         self._interpreter.allocate_tensors()
-        self._source = self._interpreter.get_input_details()[0]
+        self._sources = self._interpreter.get_input_details()
         self._sinks = self._interpreter.get_output_details()
 
     def __call__(self, example: np.ndarray) -> list[np.ndarray]:
@@ -50,7 +52,24 @@ class LiteRtModel:
             For each output in the file's order float64 real values, in its shape without the
             batch; 8-bit numbers are mapped back by the output's scale and zero point.
         """
-        self._interpreter.set_tensor(self._source["index"], _stored(example, self._source)[None])
+        (source,) = self._sources
+        self._interpreter.set_tensor(source["index"], _stored(example, source)[None])
+        return self._answers()
+
+    def run_inputs(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Run one example of several inputs.
+
+        Args:
+            values: in the file's order, as they are, with their batch.
+
+        Returns:
+            As for one input.
+        """
+        for source, value in zip(self._sources, values, strict=True):
+            self._interpreter.set_tensor(source["index"], value)
+        return self._answers()
+
+    def _answers(self) -> list[np.ndarray]:
         self._interpreter.invoke()
         return [_real(self._interpreter.get_tensor(s["index"])[0], s) for s in self._sinks]
 
@@ -76,6 +95,39 @@ def run_images(
     return run_examples(path, (pixels.numpy()[0] for pixels in batches), heads)
 
 
+def run_texts(path: Path, split: Split, heads: Sequence[HeadSpec]) -> Answers:
+    """Run a .tflite text model over a split, twice, with the tokenizer the file names and packs.
+
+    Args:
+        path: the file.
+        split: the examples, one text each.
+        heads: what it answers.
+
+    Returns:
+        What it answered.
+
+    Raises:
+        ExportError: if its outputs are not these heads', or it names no tokenizer.
+        DataError: if the examples are no texts.
+    """
+    if not isinstance(split.examples, Texts) or split.examples.num_texts != 1:
+        raise DataError("The export reads texts, one an example. The split holds something else.")
+    content = path.read_bytes()
+    metadata = read_metadata(content)
+    tokenizer = packed_tokenizer(content, metadata)
+    contents = inspect_tflite(content)
+    length = contents.inputs[0].shape[-1]
+    names = [notes.name for notes in metadata.inputs] if metadata else []
+    if len(contents.inputs) == 1:
+        names = ["ids"]
+
+    def fed(text: str) -> list[np.ndarray]:
+        values = tokenizer.inputs(text, length)
+        return [values[name] for name in names]
+
+    return _run_twice(path, map(fed, split.examples.columns[0]), LiteRtModel.run_inputs, heads)
+
+
 def run_examples(path: Path, examples: Iterable[np.ndarray], heads: Sequence[HeadSpec]) -> Answers:
     """Run a .tflite file over prepared examples, twice each.
 
@@ -90,6 +142,15 @@ def run_examples(path: Path, examples: Iterable[np.ndarray], heads: Sequence[Hea
     Raises:
         ExportError: if its outputs are not these heads'.
     """
+    return _run_twice(path, examples, LiteRtModel.__call__, heads)
+
+
+def _run_twice(
+    path: Path,
+    examples: Iterable[Any],
+    call: Callable[[LiteRtModel, Any], list[np.ndarray]],
+    heads: Sequence[HeadSpec],
+) -> Answers:
     names = _head_of_each_output(path.read_bytes(), heads)
     model = LiteRtModel(path)
     runs: list[list[list[np.ndarray]]] = [[], []]
@@ -97,7 +158,7 @@ def run_examples(path: Path, examples: Iterable[np.ndarray], heads: Sequence[Hea
     for example in examples:
         for run in runs:
             started = time.perf_counter()
-            run.append(model(example))
+            run.append(call(model, example))
             seconds.append(time.perf_counter() - started)
     first, second = (
         {name: np.stack([row[place] for row in run]) for place, name in enumerate(names)}

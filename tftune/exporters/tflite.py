@@ -1,4 +1,4 @@
-"""Exporting for phones: a .tflite file that takes one image of the model's own size."""
+"""Exporting for phones: a .tflite file that takes one image of the model's own size, or tokens."""
 
 from __future__ import annotations
 
@@ -10,27 +10,23 @@ from typing import Any
 
 from tftune.atomic import replaced_file, write_json
 from tftune.builders.transfer_model import TransferModel
-from tftune.config.model_spec import HeadSpec
+from tftune.config.text_input import TextInput
 from tftune.data.dataset import Split
 from tftune.errors import ConfigError, ExportError, OutputExistsError, check_choice
-from tftune.exporters.certificate import Answers, Budget, certify
-from tftune.exporters.description import SPEC_FILE, label_files, label_names, spec_text
+from tftune.exporters.certificate import Budget, certify
 from tftune.exporters.full_disk import full_disk_named
 from tftune.exporters.head_answers import answer_keys
-from tftune.exporters.litert import run_images
+from tftune.exporters.image_phone import ImagePhone
 from tftune.exporters.mixed_precision import check_quantizer, describe_selection
+from tftune.exporters.phone_model import PhoneModel
+from tftune.exporters.text_phone import TextPhone, text_phone
 from tftune.exporters.tflite_contents import inspect_tflite, prove_integer
 from tftune.exporters.tflite_conversion import Converter
-from tftune.exporters.tflite_metadata import OutputNotes, attach, describe_image_model
 from tftune.results.export import Certificate, Export
 
 FORMS = ("none", "float16", "dynamic", "int8")
 QUANTIZATIONS = (*FORMS, "mixed", "auto")
 _CALIBRATED = ("int8", "mixed")
-# Float32 differs from Keras only in the order of sums. Float16 rounds large weights to 11 bits,
-# which moved a probability by 0.004 at most on 500 images; the more certain a model is, the more.
-# With 8 bits a borderline image may change its answer, so only the accuracy is bounded.
-_TOLERANCES = {"none": 1e-4, "float16": 2e-2, "dynamic": None, "int8": None, "mixed": None}
 
 
 @dataclass(frozen=True)
@@ -38,14 +34,14 @@ class _Request:
     """What one export is about, whatever its form.
 
     Attributes:
-        model: what to export.
+        phone: what to export, as a phone gets it.
         converter: converts it.
         verify: held-out examples.
         max_drop: the largest loss of accuracy.
         allow_drop: write it past its budget all the same.
     """
 
-    model: TransferModel
+    phone: PhoneModel
     converter: Converter
     verify: Split | None
     max_drop: float
@@ -78,6 +74,12 @@ def export_tflite(
     metadata. MediaPipe's ImageClassifier loads the file as it is. The model's temperature is part
     of the graph, so no score calibration is packed, which MediaPipe alone would apply.
 
+    A model of texts takes what the tokenizers of MediaPipe's TextClassifier make, whose vocabulary
+    is packed: a converted BERT `ids`, `mask` and `segment_ids`, int32, shape (1, sequence_length);
+    "ngrams" the numbers of whole words, `ids`, int32, shape (1, length), of the words that
+    `calibration` holds. The certificate begins at the original strings, so it tells what the
+    phone's simpler tokenizers cost. Encoders of strings from TF-Hub cannot go to a phone.
+
     Args:
         model: what to export.
         path: a file name that ends in ".tflite".
@@ -85,10 +87,11 @@ def export_tflite(
             8 bits; "int8" makes weights and arithmetic 8-bit, which is checked on the file; "mixed"
             does so for convolutions and dense layers and keeps the rest in float32 (the extra
             `quantize`); "auto" takes the smallest form that stays within `max_drop`, and needs
-            `verify`; it tries "mixed" where "int8" does not.
+            `verify`; it tries "mixed" where "int8" does not. Models of texts have neither "int8"
+            nor "mixed".
         verify: held-out examples to compare the export with the Keras model on.
         calibration: real training images that set the ranges of "int8" and "mixed";
-            `verify` by default.
+            `verify` by default. For "ngrams" the training texts.
         max_drop: the largest loss of accuracy on `verify`, in [0, 1]; of macro F1 for multilabel,
             and for regression the largest rise of the error in the targets' standard deviations.
         allow_drop: write an export past its budget all the same; its certificate says so.
@@ -107,7 +110,8 @@ def export_tflite(
     target = Path(path)
     images = calibration if calibration is not None else verify
     _check_request(target, quantize, verify, images, overwrite)
-    request = _Request(model, Converter(model, images), verify, max_drop, allow_drop)
+    phone = _phone(model, quantize, calibration)
+    request = _Request(phone, Converter(phone, images), verify, max_drop, allow_drop)
     if quantize == "auto":
         return _smallest(request, target)
     try:
@@ -131,7 +135,9 @@ def _check_request(
             f"{str(target)!r} exists. Choose another name, or overwrite it (--overwrite)."
         )
     if quantize == "auto" and verify is None:
-        raise ConfigError("`quantize='auto'` needs held-out images: give `verify=data.validation`.")
+        raise ConfigError(
+            "`quantize='auto'` needs held-out examples: give `verify=data.validation`."
+        )
     if quantize in _CALIBRATED and not images:
         raise ConfigError(
             f"`quantize={quantize!r}` needs real images: give `calibration=data.train`."
@@ -140,13 +146,25 @@ def _check_request(
         check_quantizer()
 
 
+def _phone(model: TransferModel, quantize: str, training: Split | None) -> PhoneModel:
+    """Return the model as a phone gets it."""
+    if not isinstance(model.contract, TextInput):
+        return ImagePhone(model)
+    if quantize not in (*TextPhone.forms, "auto"):
+        raise ConfigError(
+            f"`quantize` of a model of texts must be one of {(*TextPhone.forms, 'auto')}. "
+            f"Received: {quantize!r}."
+        )
+    return text_phone(model, training)
+
+
 def _smallest(request: _Request, target: Path) -> Export:
     """Try every form beside the target and keep the smallest that is good enough."""
     candidates: list[dict[str, Any]] = []
     fitting: list[tuple[int, str]] = []
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}-") as folder:
-        for form in (*FORMS, "mixed"):
+        for form in request.phone.forms:
             if form == "mixed" and any(fits == "int8" for _, fits in fitting):
                 continue  # nothing is lost by integers alone
             row: dict[str, Any] = {"quantize": form, "size_bytes": 0, "score": None}
@@ -201,38 +219,12 @@ def _write(request: _Request, target: Path, quantize: str, allow_drop: bool) -> 
     content = request.converter.convert(quantize)
     if quantize == "int8":
         prove_integer(inspect_tflite(content))
-    content = _described(content, request.model, target.stem, normalised=quantize != "int8")
+    content = request.phone.described(content, target.stem, quantize)
     with full_disk_named(target), replaced_file(target) as temporary:
         temporary.write_bytes(content)
         written = _certified(request, temporary, quantize, allow_drop)
         _write_certificate(target, written.certificate)
     return written
-
-
-def _described(content: bytes, model: TransferModel, name: str, normalised: bool) -> bytes:
-    """Put metadata, labels and the model's own description into a converted file."""
-    keys, files = answer_keys(model.heads), label_names(model.heads)
-    by_key = {keys[head.name]: head for head in model.heads}
-    contents = inspect_tflite(content)
-    # The file's own order, which need not be the heads'.
-    heads = [by_key[key] for key in contents.output_names] if len(by_key) > 1 else model.heads
-    about = describe_image_model(
-        name=name,
-        description=f"{model.preset} with {_outputs(model)}, made by tftune.",
-        outputs=[OutputNotes(head.name, _meaning(head), files[head.name]) for head in heads],
-        normalised=normalised,
-    )
-    return attach(content, about, {**label_files(model.heads), SPEC_FILE: spec_text(model.spec)})
-
-
-def _meaning(head: HeadSpec) -> str:
-    if head.task == "regression":
-        return "The value of each quantity."
-    return "The probability of each class."
-
-
-def _outputs(model: TransferModel) -> str:
-    return ", ".join(f"{head.name} ({len(head.class_names)} outputs)" for head in model.heads)
 
 
 def _certified(request: _Request, file: Path, quantize: str, allow_drop: bool) -> _Written:
@@ -241,13 +233,18 @@ def _certified(request: _Request, file: Path, quantize: str, allow_drop: bool) -
         return _Written(size, None)
     used = request.converter.calibration_record() if quantize in _CALIBRATED else None
     notes = [describe_selection(file.read_bytes())] if quantize == "mixed" else []
-    model = request.model
-
-    def run(split: Split) -> Answers:
-        return run_images(file, split, model.image_input, model.heads)
-
-    budget = Budget(_TOLERANCES[quantize], request.max_drop, allow_drop)
-    return _Written(size, certify(model, request.verify, run, file, budget, used, notes))
+    phone, split = request.phone, request.verify
+    certificate = certify(
+        phone.model,
+        split,
+        lambda split: phone.run(file, split),
+        file,
+        Budget(phone.tolerance(quantize), request.max_drop, allow_drop),
+        used,
+        [*notes, *phone.notes(split)],
+        phone.same_inputs(split),
+    )
+    return _Written(size, certificate)
 
 
 def _write_certificate(target: Path, certificate: Certificate | None) -> None:
@@ -265,16 +262,13 @@ def _export(
     written: _Written,
     candidates: list[dict[str, Any]] | None = None,
 ) -> Export:
-    kind = "uint8" if quantize == "int8" else "float32"
-    height, width = request.model.image_input.image_size
-    keys = answer_keys(request.model.heads)
-    answers = ", ".join(
-        f"{keys[head.name]} (1, {len(head.class_names)})" for head in request.model.heads
-    )
+    heads = request.phone.model.heads
+    keys = answer_keys(heads)
+    answers = ", ".join(f"{keys[head.name]} (1, {len(head.class_names)})" for head in heads)
     return Export(
         path=str(target),
         size_bytes=written.size_bytes,
-        signatures={"serving_default": f"image {kind} (1, {height}, {width}, 3) -> {answers}"},
+        signatures={"serving_default": f"{request.phone.inputs(quantize)} -> {answers}"},
         certificate=written.certificate,
         quantize=quantize,
         candidates=tuple(candidates or ()),

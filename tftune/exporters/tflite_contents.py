@@ -60,6 +60,8 @@ class TfliteContents:
         operators: in the order they run.
         tensors: all of them, weights included.
         output_names: the name of each output in the file's signature; empty strings without one.
+        input_names: the same of each input.
+        num_subgraphs: how many subgraphs there are.
     """
 
     inputs: tuple[Tensor, ...]
@@ -67,6 +69,8 @@ class TfliteContents:
     operators: tuple[Operator, ...]
     tensors: tuple[Tensor, ...]
     output_names: tuple[str, ...] = ()
+    input_names: tuple[str, ...] = ()
+    num_subgraphs: int = 1
 
     @property
     def float_operators(self) -> tuple[Operator, ...]:
@@ -99,7 +103,7 @@ def inspect_tflite(content: bytes) -> TfliteContents:
         model = schema.Model.GetRootAsModel(content, 0)
         graph = model.Subgraphs(0)
         tensors = tuple(_tensor(graph.Tensors(i)) for i in range(graph.TensorsLength()))
-        names = _signature_outputs(model)
+        ins, outs = _signature_names(model)
         return TfliteContents(
             inputs=tuple(tensors[graph.Inputs(i)] for i in range(graph.InputsLength())),
             outputs=tuple(tensors[graph.Outputs(i)] for i in range(graph.OutputsLength())),
@@ -109,8 +113,10 @@ def inspect_tflite(content: bytes) -> TfliteContents:
             ),
             tensors=tensors,
             output_names=tuple(
-                names.get(graph.Outputs(i), "") for i in range(graph.OutputsLength())
+                outs.get(graph.Outputs(i), "") for i in range(graph.OutputsLength())
             ),
+            num_subgraphs=model.SubgraphsLength(),
+            input_names=tuple(ins.get(graph.Inputs(i), "") for i in range(graph.InputsLength())),
         )
     except Exception as error:
         # A damaged flatbuffer makes the reader fail anywhere, with struct.error or others.
@@ -140,13 +146,15 @@ def prove_integer(contents: TfliteContents) -> None:
         )
 
 
-def _signature_outputs(model) -> dict[int, str]:
-    """Return the names of the outputs by the place of their tensor."""
+def _signature_names(model) -> tuple[dict[int, str], dict[int, str]]:
+    """Return the names of the inputs and of the outputs by the place of their tensor."""
     if not model.SignatureDefsLength():
-        return {}
+        return {}, {}
     signature = model.SignatureDefs(0)
+    inputs = [signature.Inputs(i) for i in range(signature.InputsLength())]
     outputs = [signature.Outputs(i) for i in range(signature.OutputsLength())]
-    return {output.TensorIndex(): output.Name().decode() for output in outputs}
+    ins, outs = ({e.TensorIndex(): e.Name().decode() for e in ends} for ends in (inputs, outputs))
+    return ins, outs
 
 
 def _tensor(tensor) -> Tensor:

@@ -12,13 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tftune.builders.transfer_model import TransferModel
 from tftune.data.dataset import Split
 from tftune.data.pipeline import image_batches
 from tftune.errors import ExportError
 from tftune.exporters.half_weights import halve_weights
-from tftune.exporters.head_answers import answer_keys
 from tftune.exporters.mixed_precision import quantize_selectively
+from tftune.exporters.phone_model import PhoneModel
 
 _CALIBRATION_IMAGES = 200
 
@@ -27,12 +26,12 @@ class Converter:
     """Converts one model; what several forms start from is computed once.
 
     Args:
-        model: what to convert.
+        phone: the model as a phone gets it.
         images: real images that set the ranges of 8-bit activations.
     """
 
-    def __init__(self, model: TransferModel, images: Split | None) -> None:
-        self._model = model
+    def __init__(self, phone: PhoneModel, images: Split | None) -> None:
+        self._phone = phone
         self._images = images
         self._float32: bytes | None = None
 
@@ -63,7 +62,7 @@ class Converter:
         """Read the images that set the ranges, each of shape (1, height, width, 3)."""
         assert self._images is not None
         chosen = self._images.examples.take(_calibration_choice(self._images))
-        for pixels in image_batches(chosen, self._model.image_input, batch_size=1):
+        for pixels in image_batches(chosen, self._phone.model.image_input, batch_size=1):
             yield pixels.numpy()
 
     def calibration_record(self) -> Mapping[str, Any]:
@@ -78,21 +77,12 @@ class Converter:
         }
 
     def _converted(self, form: str) -> bytes:
-        network = self._model.keras_model
-        keys = answer_keys(self._model.heads)
-        spec = tf.TensorSpec((1, *self._model.image_input.image_size, 3), tf.float32, name="image")
-
-        @tf.function(input_signature=[spec])
-        def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
-            outputs = network(image, training=False)
-            if len(keys) == 1:
-                return dict.fromkeys(keys.values(), outputs)
-            return {keys[name]: rows for name, rows in outputs.items()}
-
+        traced = self._phone.traced()
         with tempfile.TemporaryDirectory() as folder:
             archive = keras.export.ExportArchive()
-            archive.track(network)
-            archive.add_endpoint("serving_default", serve)
+            for holder in traced.tracked:
+                archive.track(holder)
+            archive.add_endpoint("serving_default", traced.function)
             archive.write_out(folder, verbose=False)
             converter = tf.lite.TFLiteConverter.from_saved_model(folder)
             if form != "none":
@@ -108,7 +98,9 @@ class Converter:
                 return converter.convert()
             except Exception as error:
                 # The converter raises its own, undocumented exception types.
-                raise ExportError(_conversion_message(network, str(error))) from error
+                raise ExportError(
+                    _conversion_message(self._phone.model.keras_model, str(error))
+                ) from error
 
 
 def _conversion_message(network: keras.Model, text: str) -> str:

@@ -14,9 +14,9 @@ import flatbuffers
 
 from tftune.exporters.flatbuffer_tables import Byte, Slots, TableReader, pack
 
-_IDENTIFIER = b"M001"
+IDENTIFIER = b"M001"
 _BUFFER_NAME = b"TFLITE_METADATA"
-_MIN_PARSER_VERSION = "1.0.0"
+MIN_PARSER_VERSION = "1.0.0"
 LABELS_FILE = "labels.txt"
 
 # Enumerations of the schema.
@@ -112,13 +112,14 @@ def describe_image_model(
     root: Slots = {
         0: name,
         1: description,
-        3: [{2: [image], 3: [_output(notes) for notes in outputs]}],
-        7: _MIN_PARSER_VERSION,
+        3: [{2: [image], 3: [output_slots(notes) for notes in outputs]}],
+        7: MIN_PARSER_VERSION,
     }
-    return pack(root, _IDENTIFIER)
+    return pack(root, IDENTIFIER)
 
 
-def _output(notes: OutputNotes) -> Slots:
+def output_slots(notes: OutputNotes) -> Slots:
+    """Return the table that describes an output."""
     labels: Slots = {0: notes.labels, 1: "One a line.", 2: Byte(AXIS_LABELS, signed=True)}
     return {0: notes.name, 1: notes.description, 6: [labels]}
 
@@ -163,14 +164,25 @@ def read_metadata(content: bytes) -> Metadata | None:
     Returns:
         None if it carries no metadata.
     """
+    root = metadata_root(content)
+    return None if root is None else _parse(root, content)
+
+
+def metadata_root(content: bytes) -> TableReader | None:
+    """Return the outermost table of a .tflite file's metadata; None if it carries none."""
+    held = metadata_bytes(content)
+    return None if held is None else TableReader.root(held)
+
+
+def metadata_bytes(content: bytes) -> bytes | None:
+    """Return the flatbuffer that `attach` put into a .tflite file; None if it carries none."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAsModel(content, 0)
     for index in range(model.MetadataLength()):
         entry = model.Metadata(index)
         if entry.Name() == _BUFFER_NAME:
-            buffer = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
-            return _parse(TableReader.root(buffer), content)
+            return model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
     return None
 
 

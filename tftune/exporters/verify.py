@@ -15,7 +15,7 @@ from tftune.errors import DataError, ExportError
 from tftune.evaluation.evaluate import check_targets, evaluate_heads, predict_split
 from tftune.exporters.certificate import Budget, compare, size_and_digest
 from tftune.exporters.description import SPEC_FILE, read_spec
-from tftune.exporters.litert import run_images
+from tftune.exporters.litert import run_images, run_texts
 from tftune.exporters.saved_model import run_saved_model
 from tftune.exporters.tflite_contents import inspect_tflite
 from tftune.exporters.tflite_metadata import LABELS_FILE, read_metadata
@@ -59,7 +59,7 @@ def verify_export(
     if export.is_dir():
         answers = run_saved_model(export, split, heads, contract)
     elif isinstance(contract, TextInput):
-        raise ExportError("Only SavedModels of text models can be verified so far.")
+        answers = run_texts(export, split, heads)
     else:
         answers = run_images(export, split, contract, heads)
     certificate = None
@@ -99,7 +99,7 @@ def _read_spec(export: Path) -> ModelSpec | None:
     return read_spec(metadata.files.get(SPEC_FILE, b"")) if metadata else None
 
 
-def _foreign_contract(export: Path, resize: str) -> tuple[ImageInput, list[str]]:
+def _foreign_contract(export: Path, resize: str) -> tuple[ImageInput | TextInput, list[str]]:
     """Tell from an export of another tool what can be told."""
     if export.is_dir():
         labels = export / "assets.extra" / LABELS_FILE
@@ -107,10 +107,12 @@ def _foreign_contract(export: Path, resize: str) -> tuple[ImageInput, list[str]]
         return ImageInput((1, 1)), known  # a SavedModel resizes by itself
     content = export.read_bytes()
     shape = inspect_tflite(content).inputs[0].shape
-    if len(shape) != 4:
-        raise ExportError(f"{str(export)!r} takes no image; its input has shape {shape}.")
     metadata = read_metadata(content)
     text = metadata.files.get(LABELS_FILE, b"").decode() if metadata else ""
+    if len(shape) == 2:
+        return TextInput(shape[1]), text.splitlines()
+    if len(shape) != 4:
+        raise ExportError(f"{str(export)!r} takes no image; its input has shape {shape}.")
     return ImageInput((shape[1], shape[2]), resize), text.splitlines()
 
 

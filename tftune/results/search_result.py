@@ -36,11 +36,12 @@ class SearchResult(Displayed):
         judged_on: "validation", or how many folds.
         searched: what differs between trials, and whether magnitudes are what counts in it.
         test: the evaluation of "default" and "best" on the test split; empty without test examples.
-        comparison: of the default plan and the winner on the test split; None without test examples
-            or where the default plan won.
+        comparison: of the default plan and the winner on the test split, by the first head; None
+            without test examples or where the default plan won.
         seconds: what each part took.
         folder: where the search was written, or an empty string.
         notes: what else the reader should know, one sentence each.
+        others: the same comparison by the model's other heads.
     """
 
     trials: pd.DataFrame
@@ -57,6 +58,7 @@ class SearchResult(Displayed):
     seconds: Mapping[str, float]
     folder: str = ""
     notes: tuple[str, ...] = field(default=())
+    others: tuple[Comparison, ...] = field(default=())
 
     def plot(self) -> Any:
         """Draw the objective by trial, what each setting does to it, and parallel coordinates.
@@ -87,6 +89,7 @@ class SearchResult(Displayed):
             "plan": self.plan.to_json(),
             "test": {name: evaluation.metrics for name, evaluation in self.test.items()},
             "comparison": self.comparison.to_json() if self.comparison else None,
+            "others": [other.to_json() for other in self.others],
             "verdict": self.verdict,
             "seconds": dict(self.seconds),
             "folder": self.folder,
@@ -130,7 +133,7 @@ class SearchResult(Displayed):
         shown.append(f"Chosen by the {self.rule}. Time: {spent}.")
         shown.extend(self.notes)
         if self.verdict is not None:
-            shown.append(self.verdict)
+            shown.extend(self.verdict.splitlines())
         return shown
 
     @property
@@ -139,16 +142,24 @@ class SearchResult(Displayed):
         if "best" not in self.test:
             return None
         best = self.test["best"]
+        told = []
+        for index, evaluation in enumerate((best, *best.others)):
+            comparison = (self.comparison, *self.others)[index] if self.comparison else None
+            which = f"{evaluation.head}: " if best.others else ""
+            told.append(which + self._verdict_on(evaluation, comparison))
+        return "\n".join(told)
+
+    def _verdict_on(self, best: Evaluation, comparison: Comparison | None) -> str:
         figure = best.headline
         score = best.intervals.get(figure, best.metrics[figure])
         told = f"Test {figure.replace('_', ' ')} {score}"
-        if self.comparison is None:
+        if comparison is None:
             return f"{told}, by the default plan: no trial was better than it on {self.judged_on}."
-        if self.comparison.better == "best":
-            return f"{told}. Searching helped: {self.comparison.sentence}"
-        if self.comparison.better == "default":
-            return f"{told}. Searching harmed: {self.comparison.sentence}"
-        return f"{told}. Whether searching helped is not certain: {self.comparison.sentence}"
+        if comparison.better == "best":
+            return f"{told}. Searching helped: {comparison.sentence}"
+        if comparison.better == "default":
+            return f"{told}. Searching harmed: {comparison.sentence}"
+        return f"{told}. Whether searching helped is not certain: {comparison.sentence}"
 
 
 def _settings(row: Mapping[str, Any], names: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
 from tftune.training.callbacks import assign, copy_of
 from tftune.training.fine_tune import fine_tune
+from tftune.tuning.halving import halved_once
 from tftune.tuning.head_trials import Outcome
 from tftune.tuning.objective import figures_of
 from tftune.tuning.search_space import SearchSpace
@@ -74,22 +75,33 @@ class FineTuningTrials:
         plan = plan_of(shared, self._data, self._plans[start.backbone], settings, phases=2)
         # The head's own trial says what was done to it, were it Hyperband's epochs.
         phases = (start.plan.phases[0], *plan.phases[1:])
-        plan = plan.replace(phases=phases)
+        (figures, weights, notes), plan, told = halved_once(
+            lambda plan: self._run(start, plan), plan.replace(phases=phases), len(self._data.train)
+        )
+        gc.collect()
+        return Outcome(figures, plan, start.backbone, start.head, weights, [*told, *notes])
+
+    def _run(
+        self, start: Outcome, plan: Plan
+    ) -> tuple[dict[str, float], dict[str, np.ndarray], list[str]]:
+        shared = self._models[start.backbone]
         with untouched(shared):
             model = with_head(shared, **start.head)
             set_weights(model, start.weights)
-            rest = plan.replace(phases=phases[1:], stages=plan.stages[1:])
+            rest = plan.replace(phases=plan.phases[1:], stages=plan.stages[1:])
             run = fine_tune(model, self._data, rest, verbose=False, store=self._store)
-            judged = run.validation[rest.labels[-1]].predictions
-            assert judged is not None and judged.logits is not None
-            figures = figures_of(model.spec.heads[0], judged.logits, judged.labels)
+            judged = run.validation[rest.labels[-1]]
+            logits, labels = {}, {}
+            for evaluation in (judged, *judged.others):
+                found = evaluation.predictions
+                assert found is not None and found.logits is not None
+                logits[evaluation.head], labels[evaluation.head] = found.logits, found.labels
+            figures = figures_of(model.heads, logits, labels)
             trained = model.keras_model.trainable_weights
             weights = {w.path: np.array(w.numpy()) for w in trained}
             # A head is whole or not at all, whatever part of it trained last.
             weights.update({path: _value(model, path) for path in start.weights})
-        gc.collect()
-        notes = [note for note in run.notes if "kept" in note]
-        return Outcome(figures, plan, start.backbone, start.head, weights, notes)
+        return figures, weights, [note for note in run.notes if "kept" in note]
 
 
 def set_weights(model: TransferModel, weights: Mapping[str, np.ndarray]) -> None:

@@ -7,7 +7,7 @@ the start from a probe are those of `fine_tune`; what is left out is Keras' work
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,32 +15,35 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tftune.builders.heads import by_head
 from tftune.config.phase import Phase
 from tftune.data.targets import Target
 from tftune.errors import NonFiniteLossError
 from tftune.training.batches import epoch_order, examples_an_epoch
 from tftune.training.callbacks import KeepBest, assign, copy_of
+from tftune.training.objective import Objective
 from tftune.training.optimizer import build_optimizer
+from tftune.training.probe import Linear
 from tftune.training.schedules import ReduceOnPlateau
 
 
 class HeadTraining:
-    """Trains one head, several times if there are folds; traced once.
+    """Trains the heads of one model, several times if there are folds; traced once.
 
     Args:
         top: from features to logits.
         phase: how to train; `batch_size` is a number.
-        loss: what is minimised.
-        target: what is learned, of the training split or of a fold.
+        objective: what is minimised.
+        targets: what is learned, of the training split or of a fold.
     """
 
     def __init__(
-        self, top: keras.Model, phase: Phase, loss: keras.losses.Loss, target: Target
+        self, top: keras.Model, phase: Phase, objective: Objective, targets: Sequence[Target]
     ) -> None:
         self.top = top
         self.phase = phase
-        self.loss = loss
-        shown = examples_an_epoch(len(target), target if phase.oversample else None)
+        self.objective = objective
+        shown = examples_an_epoch(len(targets[0]), targets[0] if phase.oversample else None)
         self._optimizer = build_optimizer(phase, math.ceil(shown / int(phase.batch_size)))
         self._optimizer.build(top.trainable_variables)
         self._first = copy_of([*top.variables, *self._optimizer.variables])
@@ -55,45 +58,47 @@ class HeadTraining:
     def fit(
         self,
         views: Sequence[np.ndarray],
-        target: Target,
-        held_out: tuple[np.ndarray, np.ndarray],
+        targets: Sequence[Target],
+        held_out: tuple[np.ndarray, Sequence[Target]],
         seed: int,
-        start: Sequence[np.ndarray] | None = None,
-    ) -> np.ndarray:
+        start: Mapping[str, Linear],
+    ) -> Mapping[str, np.ndarray]:
         """Train from the beginning and keep the weights with the lowest held-out loss.
 
         Args:
             views: float32 features of each view of the examples, shape (num_examples,
                 num_features); epochs see them in turn.
-            target: what is to be learned about each example.
-            held_out: features and labels that weights are judged by.
+            targets: what is to be learned about each example, a target a head.
+            held_out: features and targets that weights are judged by.
             seed: decides the order of examples.
-            start: values for the weights to begin with; those the head was built with if None.
+            start: kernel and bias that layers begin with, by name; the others begin as they were
+                built.
 
         Returns:
-            The held-out logits under the kept weights, which the top then has.
+            The held-out logits under the kept weights, which the top then has, by head name.
 
         Raises:
             NonFiniteLossError: if the loss became NaN or infinite.
         """
         assign([*self.top.variables, *self._optimizer.variables], self._first)
-        if start is not None:
-            assign(self.top.weights, start)
-        inputs, targets = [tf.constant(view) for view in views], tf.constant(target.labels)
-        outside, held_out_labels = tf.constant(held_out[0]), held_out[1]
-        lowest = self._loss_of(self._forward(outside), held_out_labels)
+        for name, values in start.items():
+            self.top.get_layer(name).set_weights(values)
+        inputs = [tf.constant(view) for view in views]
+        labels = {name: tf.constant(values) for name, values in self._labels(targets).items()}
+        outside, held_out_labels = tf.constant(held_out[0]), self._labels(held_out[1])
+        lowest = float(self._loss_of(self._logits(outside), held_out_labels))
         best, plateau = self._watchers(lowest)
-        repeated = target if self.phase.oversample else None
+        repeated = targets[0] if self.phase.oversample else None
         for epoch in range(self.phase.epochs):
-            order = tf.constant(epoch_order(len(target), seed, epoch, repeated))
-            loss = float(self._epoch(inputs[epoch % len(inputs)], targets, order))
+            order = tf.constant(epoch_order(len(targets[0]), seed, epoch, repeated))
+            loss = float(self._epoch(inputs[epoch % len(inputs)], labels, order))
             if not math.isfinite(loss):
                 raise NonFiniteLossError(
                     f"The training loss became {loss} in epoch {epoch + 1}, at learning rate "
                     f"{self.phase.learning_rate:.3g}."
                 )
             best.on_test_begin()
-            judged = {"val_loss": self._loss_of(self._forward(outside), held_out_labels)}
+            judged = {"val_loss": float(self._loss_of(self._logits(outside), held_out_labels))}
             best.on_test_end()
             best.on_epoch_end(epoch, judged)
             if plateau is not None:
@@ -101,7 +106,14 @@ class HeadTraining:
             if best.model.stop_training:
                 break
         best.restore()
-        return self._forward(outside).numpy()
+        return {name: rows.numpy() for name, rows in self._logits(outside).items()}
+
+    def _labels(self, targets: Sequence[Target]) -> dict[str, np.ndarray]:
+        pairs = zip(self.objective.heads, targets, strict=True)
+        return {head.name: target.labels for head, target in pairs}
+
+    def _logits(self, features: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        return by_head(self.objective.heads, self._forward(features))
 
     def _watchers(self, lowest: float) -> tuple[KeepBest, ReduceOnPlateau | None]:
         optimizer, phase = self._optimizer, self.phase
@@ -114,10 +126,14 @@ class HeadTraining:
                 watcher.set_model(watched)
         return best, plateau
 
-    def _loss_of(self, logits: Any, labels: np.ndarray) -> float:
-        return float(self.loss(labels, logits))
+    def _loss_of(self, logits: Mapping[str, Any], labels: Mapping[str, Any]) -> Any:
+        """Return the weighted sum of the heads' losses."""
+        losses, weights = self.objective.losses, self.objective.weights
+        return sum(weights[name] * losses[name](labels[name], logits[name]) for name in losses)
 
-    def _run_epoch(self, features: tf.Tensor, labels: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
+    def _run_epoch(
+        self, features: tf.Tensor, labels: Mapping[str, tf.Tensor], order: tf.Tensor
+    ) -> tf.Tensor:
         """Take all steps of an epoch in one call.
 
         Returns:
@@ -131,7 +147,8 @@ class HeadTraining:
             chosen = order[index * size : (index + 1) * size]
             with tf.GradientTape() as tape:
                 logits = self.top(tf.gather(features, chosen), training=True)
-                loss = self.loss(tf.gather(labels, chosen), logits)
+                shown = {name: tf.gather(column, chosen) for name, column in labels.items()}
+                loss = self._loss_of(by_head(self.objective.heads, logits), shown)
             gradients = tape.gradient(loss, [variable.value for variable in variables])
             self._optimizer.apply(gradients, variables)
             return index + 1, total + loss

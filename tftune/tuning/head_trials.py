@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from sklearn.model_selection import KFold, StratifiedKFold
 
+from tftune.builders.heads import dense_layer
 from tftune.builders.new_head import head_alone
 from tftune.builders.transfer_model import TransferModel
-from tftune.config.model_spec import HeadSpec
 from tftune.config.phase import Phase
 from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
@@ -22,10 +21,10 @@ from tftune.data.targets import Target
 from tftune.errors import ConfigError
 from tftune.training.head_start import fit_head
 from tftune.training.objective import class_weights, repeated_target, training_objective
-from tftune.training.phase import first_batch_size
 from tftune.training.probe import Linear
 from tftune.training.seeds import draw_states
 from tftune.tuning.features import Features
+from tftune.tuning.halving import halved_once
 from tftune.tuning.head_training import HeadTraining
 from tftune.tuning.objective import figures_of
 from tftune.tuning.search_space import SearchSpace
@@ -80,7 +79,7 @@ class HeadTrials:
         self._space = space
         self._seed = seed
         self._folds = _split(features.data, folds, seed) if folds else None
-        self._probes: dict[Any, Linear | None] = {}
+        self._probes: dict[Any, dict[str, Linear]] = {}
         self._count = 0
 
     def __call__(
@@ -104,78 +103,93 @@ class HeadTrials:
         model = self._features.models[backbone]
         plan = plan_of(model, self._features.data, self._plans[backbone], settings, phases=1)
         head = head_of(model, settings)
-        size = first_batch_size(plan.phases[0], len(self._features.data.train))
-        notes: list[str] = []
-        try:
-            figures, weights = self._run(model, plan, head, size, use_folds)
-        except tf.errors.ResourceExhaustedError:
-            if size == 1:
-                raise
-            notes.append(f"{size} examples a step did not fit into memory, so it took {size // 2}")
-            plan = plan.replace(phases=(plan.phases[0].replace(batch_size=size // 2),))
-            figures, weights = self._run(model, plan, head, size // 2, use_folds)
+        (figures, weights), plan, notes = halved_once(
+            lambda plan: self._run(backbone, plan, head, use_folds),
+            plan,
+            len(self._features.data.train),
+        )
         self._count += 1
         if self._count % _COLLECT_EVERY == 0:
             gc.collect()  # traced functions refer to themselves, so only this frees them
         return Outcome(figures, plan, backbone, head, weights, notes)
 
     def _run(
-        self, model: TransferModel, plan: Plan, head: dict[str, Any], size: int, use_folds: bool
+        self, backbone: str, plan: Plan, head: dict[str, Any], use_folds: bool
     ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        data, spec = self._features.data, model.spec.heads[0]
-        phase = plan.phases[0].replace(batch_size=size)
+        data, model = self._features.data, self._features.models[backbone]
+        phase = plan.phases[0]
         _check(phase, plan)
         repeated_target(phase, data.train)  # refuses what cannot be repeated
         shaped = {name: value for name, value in head.items() if name != "pooling"}
         pooling = head["pooling"]
-        views = self._features.views(model.preset, pooling, plan)
-        rows = self._features.of(model.preset, pooling, data.validation)
-        train, validation = data.train.targets[0], data.validation.targets[0]
+        views = self._features.views(backbone, pooling, plan)
+        rows = self._features.of(backbone, pooling, data.validation)
+        train, validation = data.train.targets, data.validation.targets
         keras.utils.set_random_seed(plan.seed)
         top = head_alone(model, rows.shape[1], **shaped)
         below = model.backbone
         draw_states(top, plan.seed, 0, first=len(below.variables) - len(below.weights))
-        loss = training_objective(model.heads, phase, data.train).losses[spec.name]
-        key = (model.preset, pooling)
+        objective = training_objective(model.heads, phase, data.train)
+        key = (backbone, pooling)
         if use_folds and self._folds is not None:
             # Held-out examples are judged as they are; of validation examples no views are drawn.
             features = [np.concatenate([view, rows]) for view in views]
-            whole = replace(train, labels=np.concatenate([train.labels, validation.labels]))
-            training = HeadTraining(top, phase, loss, whole.take(self._folds[0][0]))
-            logits = np.zeros((len(whole), *top.output_shape[1:]), np.float32)
+            whole = [
+                replace(one, labels=np.concatenate([one.labels, other.labels]))
+                for one, other in zip(train, validation, strict=True)
+            ]
+            training = HeadTraining(top, phase, objective, _taken(whole, self._folds[0][0]))
+            logits: dict[str, np.ndarray] = {}
             for number, (inside, outside) in enumerate(self._folds):
-                seen = [view[inside] for view in features]
-                parts = (seen[0], whole.take(inside), features[0][outside], whole.take(outside))
-                start = self._start(training, spec, (*key, number), *parts)
-                held_out = (parts[2], parts[3].labels)
-                logits[outside] = training.fit(seen, parts[1], held_out, plan.seed, start)
-            return figures_of(spec, logits, whole.labels), {}
-        training = HeadTraining(top, phase, loss, train)
-        start = self._start(training, spec, key, views[0], train, rows, validation)
-        logits = training.fit(views, train, (rows, validation.labels), plan.seed, start)
+                seen, inner = [view[inside] for view in features], _taken(whole, inside)
+                held_out = (features[0][outside], _taken(whole, outside))
+                start = self._start(training, (*key, number), seen[0], inner, *held_out)
+                found = training.fit(seen, inner, held_out, plan.seed, start)
+                for name, rows in found.items():
+                    shape = (len(whole[0]), *rows.shape[1:])
+                    logits.setdefault(name, np.zeros(shape, np.float32))[outside] = rows
+            return figures_of(model.heads, logits, _labels(model, whole)), {}
+        training = HeadTraining(top, phase, objective, train)
+        start = self._start(training, key, views[0], train, rows, validation)
+        logits = dict(training.fit(views, train, (rows, validation), plan.seed, start))
         weights = {weight.path: np.array(weight.numpy()) for weight in top.weights}
-        return figures_of(spec, logits, validation.labels), weights
+        return figures_of(model.heads, logits, _labels(model, validation)), weights
 
     def _start(
         self,
         training: HeadTraining,
-        head: HeadSpec,
         key: Any,
         features: np.ndarray,
-        target: Target,
+        targets: Sequence[Target],
         held_out: np.ndarray,
-        held_out_target: Target,
-    ) -> Linear | None:
-        """Return a probe's weights where the phase starts from one and the head is linear."""
-        phase = training.phase
-        linear = len(training.top.weights) == 2
+        held_out_targets: Sequence[Target],
+    ) -> dict[str, Linear]:
+        """Return probes by layer, where the phase starts from them and the heads are linear."""
+        phase, heads = training.phase, training.objective.heads
+        linear = len(training.top.weights) == 2 * len(heads)
         if not (phase.start_from_probe and linear):
-            return None
+            return {}
         key = (*key, repr(phase.class_weights))
         if key not in self._probes:
-            weights = None if head.task == "regression" else class_weights(phase, target)
-            self._probes[key] = fit_head(head, target, held_out_target, weights, features, held_out)
+            found = {}
+            for head, target, other in zip(heads, targets, held_out_targets, strict=True):
+                weights = None
+                if head.task != "regression":
+                    weights = class_weights(phase, target, len(heads))
+                probe = fit_head(head, target, other, weights, features, held_out)
+                if probe is not None:
+                    found[dense_layer(head)] = probe
+            self._probes[key] = found
         return self._probes[key]
+
+
+def _taken(targets: Sequence[Target], chosen: np.ndarray) -> list[Target]:
+    return [target.take(chosen) for target in targets]
+
+
+def _labels(model: TransferModel, targets: Sequence[Target]) -> dict[str, np.ndarray]:
+    pairs = zip(model.heads, targets, strict=True)
+    return {head.name: target.labels for head, target in pairs}
 
 
 def _check(phase: Phase, plan: Plan) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,18 +37,19 @@ class Objective:
     more_is_better: bool
 
     @classmethod
-    def of(cls, asked: str | Mapping[str, float] | None, task: str) -> Objective:
+    def of(cls, asked: str | Mapping[str, float] | None, heads: Sequence[HeadSpec]) -> Objective:
         """Read what a caller asked for.
 
         Args:
             asked: the name of a figure, with or without "validation_" before it; several with
-                weights; or None for the task's first.
-            task: the head's task.
+                weights; or None for the task's first (of several heads, for their summed loss).
+            heads: what the model answers; the figures of several are called after the head too:
+                "colour_accuracy".
 
         Raises:
-            ConfigError: if the task has no such figure, or a weight is no number but 0.
+            ConfigError: if the heads have no such figure, or a weight is no number but 0.
         """
-        known = _FIGURES[task]
+        known = _known(heads)
         if asked is None:
             asked = next(iter(known))
         given = {asked: 1.0} if isinstance(asked, str) else dict(asked)
@@ -56,8 +57,8 @@ class Objective:
         for name in weights:
             if name not in known:
                 raise ConfigError(
-                    f"`objective` of a {task} head must be one of {', '.join(map(repr, known))}, "
-                    f"or these with weights. Received: {name!r}.{did_you_mean(name, known)}"
+                    f"`objective` must be one of {', '.join(map(repr, known))}, or these with "
+                    f"weights. Received: {name!r}.{did_you_mean(name, known)}"
                 )
         if not weights or not all(np.isfinite(w) and w for w in weights.values()):
             raise ConfigError(
@@ -96,7 +97,40 @@ class Objective:
         return {"weights": dict(self.weights), "more_is_better": self.more_is_better}
 
 
-def figures_of(head: HeadSpec, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def figures_of(
+    heads: Sequence[HeadSpec], logits: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """Measure the answers of all heads.
+
+    Args:
+        heads: say what the logits mean.
+        logits: by head name.
+        labels: by head name, as the heads' targets hold them; unknown ones count nothing.
+
+    Returns:
+        The figures of one head; of several, each head's by head and figure ("colour_accuracy")
+        after "loss", which is the sum of the heads' losses.
+    """
+    found = {head.name: head_figures(head, logits[head.name], labels[head.name]) for head in heads}
+    if len(heads) == 1:
+        return found[heads[0].name]
+    by_name = {f"{name}_{figure}": v for name, own in found.items() for figure, v in own.items()}
+    return {"loss": sum(own["loss"] for own in found.values()), **by_name}
+
+
+def _known(heads: Sequence[HeadSpec]) -> dict[str, bool]:
+    """Name the figures that heads have, the default first, and whether more of each is better."""
+    if len(heads) == 1:
+        return _FIGURES[heads[0].task]
+    by_name = {
+        f"{head.name}_{figure}": more
+        for head in heads
+        for figure, more in _FIGURES[head.task].items()
+    }
+    return {"loss": False, **by_name}
+
+
+def head_figures(head: HeadSpec, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Measure logits, by the same definitions as `tftune.evaluate` but without intervals.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import tempfile
 import time
@@ -14,7 +15,6 @@ from typing import Any
 import pandas as pd
 
 from tftune.atomic import replaced_file, write_text
-from tftune.builders.image_classifier import build_image_classifier
 from tftune.builders.new_head import with_head
 from tftune.builders.transfer_model import TransferModel, load
 from tftune.cache.store import ActivationStore
@@ -24,9 +24,12 @@ from tftune.evaluation.compare import compare
 from tftune.evaluation.evaluate import check_classes, evaluate
 from tftune.progress import Progress
 from tftune.reports.page import page
+from tftune.results.comparison import Comparison
 from tftune.results.search_result import SearchResult
 from tftune.training.plan import plan as make_plan
 from tftune.tuning.budget import Clock, seconds_of
+from tftune.tuning.candidates import candidates, check_search
+from tftune.tuning.cluster import CHIEF, WORKER, chief_of, cluster_role, spread_over_cluster
 from tftune.tuning.features import Features
 from tftune.tuning.fine_tuning_trials import (
     HEAD,
@@ -38,7 +41,7 @@ from tftune.tuning.fine_tuning_trials import (
 from tftune.tuning.head_trials import HeadTrials, Outcome
 from tftune.tuning.objective import Objective
 from tftune.tuning.oracles import ORACLES, make_oracle
-from tftune.tuning.ranges import Choice, as_hyperparameters, is_logarithmic, is_range
+from tftune.tuning.ranges import Choice, as_hyperparameters, is_logarithmic
 from tftune.tuning.search_folder import begin_search, model_digest
 from tftune.tuning.search_space import SearchSpace
 from tftune.tuning.tier import Tier
@@ -73,19 +76,27 @@ def search(
     default plan is tried too, before all else. The winner and the default plan are evaluated on the
     test split once, at the end.
 
+    Trials can be spread over several machines that see `output` and the data under the same paths:
+    with keras-tuner's variables KERASTUNER_TUNER_ID="chief", KERASTUNER_ORACLE_IP and
+    KERASTUNER_ORACLE_PORT (where the chief listens) this call waits for workers and runs none
+    itself. `tftune search DATA --output FOLDER` with the same address and another
+    KERASTUNER_TUNER_ID, which stays that worker's own, is a worker.
+
     Args:
-        model: what to search for; of several, which differ in their backbones, the best is sought
-            too. None of them is changed.
+        model: what to search for, of images or texts, with one head or several; of several models,
+            which differ in their backbones, the best is sought too. None of them is changed.
         data: trials are trained on `train` and compared on `validation`.
         trials: how many; None tries every point of a grid.
         fine_tune_trials: how many trials then fine-tune, from the default head or one of the three
-            best; by default a tenth of `trials`, 0 searches for heads alone.
+            best; by default a tenth of `trials`, or half where the encoder is not pretrained; 0
+            searches for heads alone.
         oracle: "random", "grid", "bayesian" or "hyperband".
         space: what may change; `SearchSpace.for_data(model, data)` by default.
         objective: a figure of the validation split: "accuracy", "macro_f1" or "loss" (for several
             labels "macro_f1", "micro_f1", "loss"; for numbers "rmse", "mae", "r2", "loss"), with
             or without "validation_" before it; or several with weights, of which the weighted sum
-            is made as large as possible. By default the first of them.
+            is made as large as possible. By default the first of them. A figure of one of several
+            heads is called after it too ("colour_accuracy"); their default is the summed "loss".
         budget: how long the trials of this call may take: "90s", "10m", "1.5h" or seconds; at most
             half of it goes into heads where some are fine-tuned. A trial that has begun is
             finished.
@@ -110,17 +121,15 @@ def search(
         ResumeError: if it holds a search of something else; says what changed.
         SearchError: if every trial failed.
     """
-    models = _by_backbone(model)
+    role = cluster_role()
+    _check_role(role, workers, output)
+    models, space = candidates(model, space, data)
     first = next(iter(models.values()))
-    for split in (data.train, data.validation):
-        check_classes(first, split)
+    for each, split in itertools.product(models.values(), (data.train, data.validation)):
+        check_classes(each, split)
     check_choice("oracle", oracle, ORACLES)
-    goal = Objective.of(objective, first.task)
-    space = space or SearchSpace.for_data(first, data)
-    models = _with_named_backbones(models, space, data)
-    if len(models) > 1 and space.backbone is None:
-        space = space.replace(backbone=Choice(*models))
-    _check(models, space, trials, oracle, workers)
+    goal = Objective.of(objective, first.heads)
+    check_search(space, trials, oracle, workers)
     seconds = seconds_of(budget)
     identity = {
         "space": space.to_json(),
@@ -131,8 +140,13 @@ def search(
         "data": data.fingerprint,
         "models": {name: model_digest(each) for name, each in models.items()},
     }
-    with Progress(verbose) as progress, tempfile.TemporaryDirectory() as temporary:
+    with contextlib.ExitStack() as stack:
+        progress = stack.enter_context(Progress(verbose))
+        temporary = stack.enter_context(tempfile.TemporaryDirectory())
         folder = begin_search(output or Path(temporary, "search"), overwrite, identity)
+        if role == CHIEF:
+            stack.enter_context(chief_of(folder))
+            workers = 0
         run = _Search(
             models,
             data,
@@ -144,12 +158,15 @@ def search(
             folder,
             progress,
             store,
+            workers,
             keep_logs=output is not None,
         )
-        tuned = max(1, (trials or 1) // 10) if fine_tune_trials is None else fine_tune_trials
+        tuned = fine_tune_trials
+        if tuned is None:
+            tuned = max(1, (trials or 1) // (10 if first.spec.pretrained else 2))
         whole = Clock(seconds)
         try:
-            run.head_trials(trials, Clock(seconds / 2 if tuned else seconds), workers)
+            run.head_trials(trials, Clock(seconds / 2 if tuned else seconds))
             if tuned:
                 run.fine_tuning_trials(tuned, Clock(whole.left))
         except KeyboardInterrupt:
@@ -159,8 +176,22 @@ def search(
         return run.result(str(output) if output else "")
 
 
+def _check_role(role: str | None, workers: int, output: object) -> None:
+    """Refuse what does not go together with a search over several machines."""
+    if role == WORKER:
+        raise ConfigError(
+            "KERASTUNER_TUNER_ID makes this process a worker, and `search` runs on the chief. "
+            "Start a worker by `tftune search DATA --output FOLDER`."
+        )
+    if role == CHIEF and (workers != 1 or output is None):
+        raise ConfigError(
+            "A search over several machines needs an `output` that all of them see, and counts "
+            f"its workers itself. Received: output {output!r}, workers {workers}."
+        )
+
+
 class _Search:
-    """A search under way."""
+    """A search under way; with 0 `workers` those of a cluster run its trials."""
 
     def __init__(
         self,
@@ -174,6 +205,7 @@ class _Search:
         folder: Path,
         progress: Progress,
         store: ActivationStore | None,
+        workers: int,
         keep_logs: bool,
     ) -> None:
         self._models = models
@@ -186,12 +218,15 @@ class _Search:
         self._folder = folder
         self._progress = progress
         self._store = store
+        self._workers = workers
         self._log = TrialLog(folder / "logs" if keep_logs else None)
-        self._plans = {name: make_plan(each, data, seed=seed) for name, each in models.items()}
+        self._plans = {
+            name: make_plan(each, data, seed=seed, estimate=False) for name, each in models.items()
+        }
         self._tiers: list[Tier] = []
         self.seconds: dict[str, float] = {}
 
-    def head_trials(self, trials: int | None, clock: Clock, workers: int) -> None:
+    def head_trials(self, trials: int | None, clock: Clock) -> None:
         """Fill the cache, try the default plan, then what the oracle asks for."""
         poolings = self._space.possible("pooling")
         features = Features(self._models, self._data, poolings, self._store, self._progress)
@@ -204,12 +239,7 @@ class _Search:
             folder = self._folder / "head"
             tier = Tier("head", run, oracle, ranges, self._objective, folder, _KEPT)
             self._tiers.append(tier)
-            tier.search(
-                clock,
-                self._progress,
-                self._log,
-                None if workers == 1 else functools.partial(self._spread, workers, folder),
-            )
+            tier.search(clock, self._progress, self._log, self._spread_in(folder, {}))
         if not (tier.table()["status"] == "done")[1:].any():
             reasons = tier.table()["reason"][1:]
             reason = reasons.iloc[0] if len(reasons) else "None began within the budget."
@@ -231,7 +261,8 @@ class _Search:
         with self._timed("fine-tuning trials"):
             tier = Tier("fine-tuning", run, oracle, ranges, self._objective, folder, 1)
             self._tiers.append(tier)
-            tier.search(clock, self._progress, self._log)
+            known = {name: (find(), settings) for name, (find, settings) in heads.items()}
+            tier.search(clock, self._progress, self._log, self._spread_in(folder, known))
 
     def result(self, output: str) -> SearchResult:
         """Choose the winner, train it where its weights were not kept, and evaluate it."""
@@ -251,9 +282,13 @@ class _Search:
                 if winner != last.default_name:
                     usual = self._model_of(last.outcome(last.default_name), "default.keras")
                     test["default"] = evaluate(usual, self._data.test)
-        comparison = None
+        comparisons: list[Comparison] = []
         if len(self._data.test) > 1 and winner != last.default_name:
-            comparison = compare(test["default"], test["best"], names=("default", "best"))
+            usual_heads, found_heads = ((e, *e.others) for e in (test["default"], test["best"]))
+            comparisons = [
+                compare(one, two, names=("default", "best"))
+                for one, two in zip(usual_heads, found_heads, strict=True)
+            ]
         ranges = {name: value for tier in self._tiers for name, value in tier.ranges.items()}
         result = SearchResult(
             trials=table,
@@ -266,7 +301,8 @@ class _Search:
             judged_on=f"{self._folds} folds" if self._folds else "validation",
             searched={name: is_logarithmic(value) for name, value in ranges.items()},
             test=test,
-            comparison=comparison,
+            comparison=comparisons[0] if comparisons else None,
+            others=tuple(comparisons[1:]),
             seconds=dict(self.seconds),
             folder=output,
         )
@@ -287,20 +323,34 @@ class _Search:
             self._oracle, as_hyperparameters(ranges), goal, trials, self._seed, longest
         )
 
-    def _spread(
-        self, workers: int, folder: Path, oracle: Any, on_change: Callable[[], None]
-    ) -> None:
+    def _spread_in(
+        self, folder: Path, heads: Mapping[str, tuple[Outcome, Mapping[str, Any]]]
+    ) -> Callable[[Any, Callable[[], None]], None] | None:
+        """Return what runs a tier's trials in other processes; None where this one does."""
+        if self._workers == 1:
+            return None
         job = Job(
             models={},
+            plans=self._plans,
             data=self._data,
             space=self._space,
             objective=self._objective,
             folds=self._folds,
             seed=self._seed,
-            folder=folder,
+            folder=folder.resolve(),
             store=self._store,
+            heads=heads,
         )
-        spread(oracle, self._models, job, workers, on_change, self._progress.say)
+
+        def run(oracle: Any, on_change: Callable[[], None]) -> None:
+            say = self._progress.say
+            if self._workers:
+                spread(oracle, self._models, job, self._workers, on_change, say)
+            else:
+                place = self._folder.resolve()
+                spread_over_cluster(oracle, self._models, job, place, on_change, say)
+
+        return run
 
     def _model_of(self, outcome: Outcome, name: str) -> TransferModel:
         """Return a model with a trial's weights, which shares no layer with those searched."""
@@ -332,50 +382,3 @@ def ranked(table: pd.DataFrame, objective: Objective) -> list[str]:
         kind="stable",
     )
     return order["trial"].astype(str).tolist()
-
-
-def _by_backbone(model: TransferModel | Sequence[TransferModel]) -> dict[str, TransferModel]:
-    models = [model] if isinstance(model, TransferModel) else list(model)
-    if not models or len({each.preset for each in models}) < len(models):
-        raise ConfigError(
-            "`model` must be a model or several with different backbones. "
-            f"Received: {[each.preset for each in models]}."
-        )
-    if any(len(each.heads) > 1 for each in models):
-        raise ConfigError("`model` must have one head to be searched. Received one with several.")
-    return {each.preset: each for each in models}
-
-
-def _with_named_backbones(
-    models: dict[str, TransferModel], space: SearchSpace, data: Dataset
-) -> dict[str, TransferModel]:
-    """Build those backbones that the space names and no model has; the first model stays first."""
-    named = [name for name in space.possible("backbone") if name is not None]
-    missing = [name for name in named if name not in models]
-    return {**models, **{name: build_image_classifier(name, data) for name in missing}}
-
-
-def _check(
-    models: Mapping[str, TransferModel],
-    space: SearchSpace,
-    trials: int | None,
-    oracle: str,
-    workers: int,
-) -> None:
-    problems = []
-    if trials is None and oracle != "grid":
-        problems.append("`trials` may be None only for a grid. Received: None.")
-    if trials is not None and trials < 1:
-        problems.append(f"`trials` must be at least 1. Received: {trials}.")
-    if workers < 1:
-        problems.append(f"`workers` must be at least 1. Received: {workers}.")
-    if not space.ranges(fine_tuning=False):
-        problems.append("`space` must leave something to search. Received: every value is pinned.")
-    for name in ("head_epochs", "fine_tune_epochs"):
-        if oracle == "hyperband" and is_range(getattr(space, name)):
-            problems.append(
-                f"`{name}` must be pinned for Hyperband, which chooses epochs itself. "
-                f"Received: {getattr(space, name)}."
-            )
-    if problems:
-        raise ConfigError(" ".join(problems))

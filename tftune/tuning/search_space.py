@@ -13,6 +13,7 @@ from typing import Any
 from tftune.builders.transfer_model import TransferModel
 from tftune.config.phase import PHASE_NAMES, Phase
 from tftune.config.plan import Plan
+from tftune.config.text_input import TextInput
 from tftune.data.dataset import Dataset
 from tftune.display import Displayed, Table
 from tftune.errors import ConfigError, ModelFileError, did_you_mean
@@ -138,8 +139,13 @@ class SearchSpace(Displayed):
             chosen["hidden"] = Choice((), (256,), (512, 256))
         elif count >= 200:
             chosen["hidden"] = Choice((), (256,))
-        if model.task == "regression":
+        if all(head.task == "regression" for head in model.heads):
             chosen["label_smoothing"] = 0.0
+        if not model.spec.pretrained:
+            chosen["fine_tune_rate"] = Float(1e-3, 1e-1, log=True)
+            chosen["layer_decay"] = 1.0
+        elif isinstance(model.contract, TextInput):
+            chosen["fine_tune_rate"] = Float(1e-5, 1e-3, log=True)
         return cls(**{**chosen, **changes})
 
     def replace(self, **changes: Any) -> SearchSpace:

