@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import json
+import shlex
 
 import keras
 import numpy as np
@@ -142,3 +143,18 @@ def converted_bert(tiny_bert, tmp_path_factory):
     return tftune.convert_bert(
         tiny_bert, tmp_path_factory.mktemp("data") / "pair", sequence_length=16
     )
+
+
+@pytest.fixture(scope="session")
+def understand():
+    """Parse a `tftune ...` line; an unknown command, option or a missing argument raises."""
+    import typer.main
+
+    from tftune.cli.main import app
+
+    def parse(line: str) -> None:
+        program, name, *arguments = shlex.split(line, comments=True)
+        assert program == "tftune"
+        typer.main.get_command(app).commands[name].make_context(name, arguments)
+
+    return parse
