@@ -1,4 +1,4 @@
-"""`tftune doctor`: will a phone run this file."""
+"""`tftune doctor`: will a phone run this file; does this installation work."""
 
 from __future__ import annotations
 
@@ -8,17 +8,31 @@ from typing import Annotated
 
 import typer
 
+from tftune.cli import console
 from tftune.cli.arguments import Json
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="Any .tflite file, made by tftune or not.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="Any .tflite file, made by tftune or not. Absent: the installation."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check FILE against what MediaPipe Tasks and LiteRT demand. Exit code 1 if it fails."""
-    from tftune.exporters.doctor import diagnose
+    """Check FILE against what MediaPipe Tasks and LiteRT demand, or this installation.
 
-    diagnosis = diagnose(file)
+    Without FILE it looks at versions, devices, weights and folders, and says what would fail and
+    how to mend it. Exit code 1 if there is an error.
+    """
+    if file is None:
+        from tftune.cli.installation import diagnose_installation
+
+        with console.native_output_hidden():
+            diagnosis = diagnose_installation()
+    else:
+        from tftune.exporters.doctor import diagnose
+
+        diagnosis = diagnose(file)
     print(json.dumps(diagnosis.to_json(), indent=2) if as_json else diagnosis)
     if not diagnosis.healthy:
         raise typer.Exit(1)

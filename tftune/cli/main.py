@@ -108,7 +108,7 @@ _JOURNEY: dict[str, dict[str, tuple[Any, tuple[str, ...]]]] = {
             ),
         ),
         "verify": (verify, ("tftune verify flowers.tflite --data flowers --model runs/flowers",)),
-        "doctor": (doctor, ("tftune doctor flowers.tflite",)),
+        "doctor": (doctor, ("tftune doctor", "tftune doctor flowers.tflite")),
         "benchmark": (benchmark, ("tftune benchmark flowers.tflite",)),
     },
 }

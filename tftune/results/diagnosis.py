@@ -1,4 +1,4 @@
-"""Diagnosis: what a phone will stumble over in a .tflite file."""
+"""Diagnosis: what will go wrong with a file or an installation, and how to mend it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tftune.display import Displayed, Table
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with a file.
+    """One thing that was found.
 
     Attributes:
-        severity: "error": the runtime refuses, crashes or answers wrongly; "warning": it runs, but
-            perhaps not as meant.
+        severity: "error": it refuses, crashes or answers wrongly; "warning": it runs, but perhaps
+            not as meant; "note": something that some may miss.
         rule: a short name of the rule.
         problem: what was found and what happens.
         remedy: how to mend it.
@@ -28,19 +28,22 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis(Displayed):
-    """What was checked in a .tflite file, and what was found.
+    """What was checked in a .tflite file or an installation, and what was found.
 
     Attributes:
-        path: the file.
-        kind: what it was taken for: "image classifier", "text classifier" or "unknown".
-        summary: its inputs, outputs and operators as readable text, by what they are.
+        path: the file, or the name of what is installed.
+        kind: what it was taken for: "image classifier", "text classifier" or "unknown";
+            "installation".
+        summary: what it holds as readable text, by what it is.
         findings: what is wrong; empty if nothing is.
+        praise: what is said where nothing is wrong.
     """
 
     path: str
     kind: str
     summary: dict[str, str]
     findings: tuple[Finding, ...]
+    praise: str = "MediaPipe Tasks and LiteRT can load and run it."
 
     @property
     def healthy(self) -> bool:
@@ -58,6 +61,6 @@ class Diagnosis(Displayed):
         ]
         for finding in self.findings:
             shown.append(f"{finding.severity}: {finding.problem} {finding.remedy}")
-        if not self.findings:
-            shown.append("No problem found: MediaPipe Tasks and LiteRT can load and run it.")
+        if all(finding.severity == "note" for finding in self.findings):
+            shown.append(f"No problem found: {self.praise}")
         return shown
