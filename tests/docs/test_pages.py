@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 import tftune
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Pages that need what cannot be had here: a checkpoint of the reader's own.
 _ENCODER = "all-MiniLM-L6-v2"
