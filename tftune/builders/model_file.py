@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -76,6 +79,7 @@ def read_model(
             known = None
             if _KNOWN_MEMBER in archive.namelist():
                 known = KnownFeatures.from_bytes(archive.read(_KNOWN_MEMBER))
+            _import_layers(archive.read("config.json").decode("utf-8"))
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
         raise ModelFileError(
             f"{str(file)!r} is not a model that tftune saved. "
@@ -88,3 +92,10 @@ def read_model(
             # Keras repeats whole layers, vocabularies included; the reason comes last.
             reason = str(error).strip().splitlines()[-1].removeprefix("Exception encountered: ")
             raise ModelFileError(f"{str(file)!r} cannot be loaded: {reason[:500]}") from error
+
+
+def _import_layers(config: str) -> None:
+    """Import the modules of our own layers that a network has, which registers them with Keras."""
+    for name in sorted(set(re.findall(r'"module": "(tftune\.builders\.\w+)"', config))):
+        with contextlib.suppress(ImportError):  # Keras then says which layer it does not know
+            importlib.import_module(name)

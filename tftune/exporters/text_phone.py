@@ -232,7 +232,7 @@ def text_phone(model: TransferModel, training: Split | None) -> BertPhone | Word
         if training is None:
             raise ConfigError(
                 "A phone looks whole words up, so the export needs the words of the training "
-                "texts: give `calibration=data.train`."
+                "texts: give `calibration=data.train` (on the command line `--verify DATA`)."
             )
         if not isinstance(training.examples, Texts):
             raise DataError("`calibration` must hold texts, as the model was trained on.")
