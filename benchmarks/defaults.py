@@ -20,6 +20,7 @@ import functools
 import statistics
 import tempfile
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -35,9 +36,9 @@ from tftune.training.boundary import CutModel
 
 SEEDS = {"choosing": range(0, 3), "reporting": range(100, 105)}
 CASES = {
-    ("fashion", 5): 224,
-    ("fashion", 20): 224,
-    ("fashion", 100): 224,
+    ("fashion", 5): 96,
+    ("fashion", 20): 96,
+    ("fashion", 100): 96,
     ("fashion", 1000): 96,
     ("digits", 5): 96,
     ("digits", 20): 96,
@@ -45,15 +46,21 @@ CASES = {
 }
 """Image side in pixels by data set and training images a class."""
 
-
 DEFAULT = "the default"
 CANDIDATES: dict[str, dict[str, Any]] = {
     DEFAULT: {},
-    "rate 1e-4": {"learning_rate": 1e-4},
-    "rate 1e-3": {"learning_rate": 1e-3},
-    "best epoch by plain validation loss": {"patience": 99},
+    "rate 1e-4": {"fine_tune_rate": 1e-4},
+    "rate 1e-3": {"fine_tune_rate": 1e-3},
+    "half the epochs": {"epochs": 0.5},
+    "light views": {"augment": "light"},
+    "light, not mirrored": {
+        "augment": [
+            keras.layers.RandomTranslation(0.05, 0.05, fill_mode="reflect"),
+            keras.layers.RandomZoom((-0.1, 0.025), fill_mode="reflect"),
+        ]
+    },
 }
-"""What each candidate changes of the default second phase."""
+"""What each candidate asks `tftune.plan` for; `epochs` is a share of the rule's own number."""
 
 
 def main() -> None:
@@ -104,16 +111,21 @@ class Start:
         )
         self.cache = tempfile.TemporaryDirectory()
         self.store = ActivationStore(self.cache.name)
-        plan = tftune.plan(self.model, self.data, fine_tune_epochs=0, seed=self.seed)
+        plan = self.plan()
+        self.unfreeze = plan.phases[1].unfreeze
         self.figures = {}
         for figure, epochs in (("probe", 0), ("accuracy", plan.phases[0].epochs)):
             phase = plan.phases[0].replace(epochs=epochs)
-            run = self.train(plan.replace(phases=(phase,)))
-            self.figures[figure] = self.test_accuracy(2)
+            run = self.train(plan, phase)
+            self.figures[figure] = self.test_accuracy()
             self.figures["val_loss"] = run.validation["feature_extraction"].metrics["loss"]
         self.weights = self.model.keras_model.get_weights()
 
-    def train(self, plan: tftune.Plan) -> tftune.TrainingRun:
+    def plan(self, **settings: Any) -> tftune.Plan:
+        return tftune.plan(self.model, self.data, seed=self.seed, estimate=False, **settings)
+
+    def train(self, plan: tftune.Plan, phase: tftune.Phase) -> tftune.TrainingRun:
+        plan = plan.replace(phases=(phase,), stages=())
         return tftune.fine_tune(self.model, self.data, plan, verbose=False, store=self.store)
 
     def measure(self, candidate: str) -> dict[str, Any]:
@@ -121,21 +133,22 @@ class Start:
             return self.figures
         started = time.perf_counter()
         self.model.keras_model.set_weights(self.weights)
-        plan = tftune.plan(self.model, self.data, seed=self.seed)
-        phase = plan.phases[1].replace(**CANDIDATES[candidate])
-        run = self.train(plan.replace(phases=(phase,), stages=()))
-        losses = list(run.history["val_loss"])
-        share = next(note for note in run.notes if "kept" in note).split("kept ")[1].split("%")[0]
+        settings = dict(CANDIDATES[candidate])
+        share = settings.pop("epochs", 1)
+        plan = self.plan(**settings)
+        phase = plan.phases[1]
+        run = self.train(plan, phase.replace(epochs=max(1, round(share * phase.epochs))))
+        kept = next(note for note in run.notes if "kept" in note).split("kept ")[1].split("%")[0]
         return {
-            "accuracy": self.test_accuracy(phase.unfreeze),
+            "accuracy": self.test_accuracy(),
             "val_loss": run.validation["fine_tuning"].metrics["loss"],
-            "rise": max(losses) / self.figures["val_loss"],
-            "kept": int(share),
+            "kept": int(kept),
+            "epochs": len(run.history),
             "seconds": time.perf_counter() - started,
         }
 
-    def test_accuracy(self, unfreeze: tftune.Unfreeze) -> float:
-        boundary = self.model.boundary_below(unfreeze)
+    def test_accuracy(self) -> float:
+        boundary = self.model.boundary_below(self.unfreeze)
         trunk, top = self.model.cut(boundary)
         rows = boundary_activations(trunk, self.data.test.examples, store=self.store)
         logits = CutModel(self.model, top, boundary, {"test": rows}).logits(self.data.test)
@@ -172,37 +185,45 @@ def draw(name: str, a_class: int, num_test: int, seed: int, fresh: bool) -> tftu
 
 
 def show(results: Results, purpose: str) -> None:
-    """Print means over seeds, and the difference to the probe with its standard error."""
-    names = dict.fromkeys(row["case"]["candidate"] for row in results.rows(**{"for": purpose}))
+    """Print a table: accuracy of the probe, and what all else adds to it, in points."""
+    names = [
+        name for name in ("head", *CANDIDATES) if results.rows(**{"for": purpose}, candidate=name)
+    ]
     if not names:
         return
-    print(f"\n{purpose}: test accuracy in %, and the difference to the probe (standard error)")
     print(
-        f"{'data':<8} {'a class':>7} {'seeds':>5}  {'':<34} {'':>5} {'difference':>13} {'rise':>5}"
+        f"\n{purpose}: test accuracy of the probe in %, and what the others add to it in points "
+        "(mean ± standard error over seeds)\n"
     )
+    print(f"| data | a class | seeds | probe | {' | '.join(names)} |")
+    print("|---" * (4 + len(names)) + "|")
     for name, count in CASES:
         group = {"for": purpose, "data": name, "a_class": count}
-        probes = {
-            r["case"]["seed"]: r["figures"]["probe"]
-            for r in results.rows(**group, candidate="head")
-        }
+        rows = results.rows(**group, candidate="head")
+        probes = {row["case"]["seed"]: row["figures"]["probe"] for row in rows}
         if not probes:
             continue
-        lines = [("probe", probes, float("nan"))]
+        cells = [name, f"{count:,}", str(len(probes)), f"{100 * _mean(probes.values()):.1f}"]
         for candidate in names:
             rows = results.rows(**group, candidate=candidate)
-            if rows:
-                by_seed = {r["case"]["seed"]: r["figures"]["accuracy"] for r in rows}
-                rise = statistics.mean(r["figures"].get("rise", float("nan")) for r in rows)
-                lines.append((candidate, by_seed, rise))
-        for candidate, by_seed, rise in lines:
-            gains = [100 * (value - probes[seed]) for seed, value in by_seed.items()]
-            error = statistics.stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else float("nan")
-            print(
-                f"{name:<8} {count:>7} {len(gains):>5}  {candidate:<34} "
-                f"{100 * statistics.mean(by_seed.values()):5.1f} "
-                f"{statistics.mean(gains):+6.2f} ({error:4.2f}) {rise:5.2f}"
-            )
+            gains = [
+                100 * (row["figures"]["accuracy"] - probes[row["case"]["seed"]]) for row in rows
+            ]
+            cells.append(_told(gains, len(probes)))
+        print(f"| {' | '.join(cells)} |")
+
+
+def _told(gains: list[float], expected: int) -> str:
+    if not gains:
+        return ""
+    told = f"{_mean(gains):+.1f}"
+    if len(gains) > 1:
+        told += f" ± {statistics.stdev(gains) / len(gains) ** 0.5:.1f}"
+    return told if len(gains) == expected else f"{told} ({len(gains)})"
+
+
+def _mean(values: Iterable[float]) -> float:
+    return statistics.mean(list(values))
 
 
 if __name__ == "__main__":

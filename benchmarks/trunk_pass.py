@@ -1,6 +1,7 @@
 """One feature pass and ten head epochs against one bare Keras `predict` pass on the same images.
 
     python -m benchmarks.trunk_pass [--backbone efficientnet_lite0] [--images 400] [--repeats 3]
+    python -m benchmarks.trunk_pass --phases [--backbone ...] [--images ...] [--repeats ...]
     python -m benchmarks.trunk_pass --memory
 
 Both sides read the same JPEG files at 224 pixels, with a network built anew, and run alternately in
@@ -8,7 +9,11 @@ this process. The tftune side starts from an empty cache and includes hashing th
 weights, choosing the engine (with the conversion, if it converts), writing the rows and training a
 head on them for ten epochs. It runs a second time with the conversion of the first still in the
 cache, as on the second dataset that a backbone sees. The weights are random: they do not change
-the arithmetic's cost.
+the arithmetic's cost. The time that the cores were busy is shown beside: other programs on the
+machine change it little.
+
+`--phases` compares filling the cache for both phases of the default plan when each boundary's rows
+are made from the images with making the pooled rows from those of the second phase, as plans do.
 
 `--memory` prints the peak memory of a pass and two epochs of gathering, in processes of their own,
 for a number of examples and for ten times as many.
@@ -37,7 +42,9 @@ from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
 from tftune.config.image_input import ImageInput
 from tftune.data.pipeline import image_batches
+from tftune.progress import Progress
 from tftune.training.batches import cached_epochs
+from tftune.training.rows import PlannedRows
 
 EPOCHS = 10
 SIDES = {
@@ -52,6 +59,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--phases", action="store_true")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
     add_arguments(parser)
@@ -61,6 +69,9 @@ def main() -> None:
         return
     if arguments.memory:
         _memory(arguments.images)
+        return
+    if arguments.phases:
+        _phases(arguments)
         return
     results = Results("trunk_pass", arguments.minutes, arguments.fresh)
     group = {"backbone": arguments.backbone, "images": arguments.images}
@@ -76,7 +87,11 @@ def main() -> None:
     )
     for side, meaning in SIDES.items():
         seconds = results.median(side, **group)
-        print(f"  {meaning:<36} {seconds:5.1f} s  ratio {seconds / predict:.2f}")
+        busy = results.median(f"{side}_busy", **group) / results.median("predict_busy", **group)
+        print(
+            f"  {meaning:<36} {seconds:5.1f} s  ratio {seconds / predict:.2f}  "
+            f"(of the time that cores were busy {busy:.2f})"
+        )
     print(f"engine {results.rows(**group)[-1]['figures']['engine']}\n{describe()}")
 
 
@@ -92,17 +107,17 @@ def _measure(data: tftune.Dataset, case: dict[str, Any]) -> dict[str, Any]:
         )
         if side == "keras":
             split = _again(folder)
-            started = time.perf_counter()
+            started = _Clock()
             images = image_batches(split.examples, model.image_input, BATCH_SIZE)
             model.keras_model.predict(images, verbose=0)
-            figures["predict"] = time.perf_counter() - started
+            figures.update(started.figures("predict"))
             continue
         with tempfile.TemporaryDirectory() as cache:
             for name in SIDES:
                 split = _again(folder)
-                started = time.perf_counter()
+                started = _Clock()
                 activations = _pass_and_head(model, split, ActivationStore(cache))
-                figures[name] = time.perf_counter() - started
+                figures.update(started.figures(name))
                 figures[f"{name}_pass"] = activations.report.seconds
                 if name == "first":
                     figures["engine"] = f"{activations.engine}: {activations.report.reason}"
@@ -110,6 +125,56 @@ def _measure(data: tftune.Dataset, case: dict[str, Any]) -> dict[str, Any]:
                 for rows in Path(cache).glob("activations/*/float32"):
                     shutil.rmtree(rows)
     return figures
+
+
+def _phases(arguments: argparse.Namespace) -> None:
+    results = Results("trunk_pass_phases", arguments.minutes, arguments.fresh)
+    group = {"backbone": arguments.backbone, "images": arguments.images}
+    with tempfile.TemporaryDirectory() as folder:
+        data = photographs(Path(folder), arguments.images)
+        model = tftune.build_image_classifier(
+            arguments.backbone, data, weights=None, image_size=(224, 224)
+        )
+        plan = tftune.plan(model, data, estimate=False)
+        boundaries = [model.boundary_below(phase.unfreeze) for phase in plan.phases]
+        for case in results.todo({**group, "repeat": r} for r in range(arguments.repeats)):
+            figures = {}
+            for side in ("apart", "together") if case["repeat"] % 2 else ("together", "apart"):
+                split = _again(Path(folder))
+                with tempfile.TemporaryDirectory() as cache:
+                    store = ActivationStore(cache)
+                    rows = PlannedRows(model, plan, Progress(False), store)
+                    started = time.perf_counter()
+                    for boundary in boundaries:
+                        if side == "together":
+                            rows.of(split, boundary)
+                        else:
+                            boundary_activations(
+                                model.cut(boundary)[0], split.examples, store=store
+                            )
+                    figures[side] = time.perf_counter() - started
+            results.add(case, figures)
+    apart, together = (results.median(side, **group) for side in ("apart", "together"))
+    print(
+        f"\n{arguments.backbone}, {arguments.images} images, medians of "
+        f"{len(results.rows(**group))}: rows at {' and '.join(boundaries)}, each from the images "
+        f"{apart:.1f} s, one from the other {together:.1f} s: ratio {together / apart:.2f}\n"
+        f"{describe()}"
+    )
+
+
+class _Clock:
+    """Takes the time, and how long this process kept cores busy."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._busy = time.process_time()
+
+    def figures(self, name: str) -> dict[str, float]:
+        return {
+            name: time.perf_counter() - self._started,
+            f"{name}_busy": time.process_time() - self._busy,
+        }
 
 
 def _again(folder: Path) -> tftune.Split:

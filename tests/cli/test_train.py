@@ -24,15 +24,15 @@ def train(monkeypatch, stripes_folder):
 def test_a_dry_run_prints_the_plan_that_was_asked_for_and_writes_nothing(train, tmp_path):
     out = tmp_path / "run"
     settings = "--head-epochs 3 --fine-tune-epochs 2 --unfreeze block7 --head-rate 0.01"
-    settings += " --fine-tune-rate 0.001 --batch-size auto --optimizer lion --augment light"
-    settings += " --imbalance focal --cache disk --seed 4"
+    settings += " --fine-tune-rate 0.001 --batch-size auto --optimizer lion"
+    settings += " --augment light --views 3 --imbalance focal --cache disk --seed 4"
     done = train("--dry-run", "--json", "--output", out, *settings.split())
     assert done.exit_code == 0, done.output
     plan = tftune.Plan.from_json(json.loads(done.stdout))
     head, top = plan.phases
     assert (head.epochs, head.learning_rate, top.epochs, top.learning_rate) == (3, 0.01, 2, 0.001)
     assert (top.unfreeze, top.optimizer, top.batch_size) == ("block7", "lion", "auto")
-    assert (plan.augment, plan.cache, plan.seed) == ("light", "disk", 4)
+    assert (plan.augment, plan.views, plan.cache, plan.seed) == ("light", 3, "disk", 4)
     assert top.focal_gamma > 0
     assert not out.exists()
     shown = train("--dry-run")

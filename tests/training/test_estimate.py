@@ -1,11 +1,14 @@
 """A plan says what it will take: engine, time and space, before anything runs."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 
 import tftune
 from tftune.cache.trunk_pass import boundary_activations
 from tftune.training import estimate
-from tftune.training.estimate import estimate_costs, expected_steps
+from tftune.training.estimate import estimate_costs, expected_steps, scratch_seconds
 from tftune.training.run_directory import begin_run
 
 
@@ -81,6 +84,25 @@ def test_the_plan_shows_it_and_leaves_it_out_when_asked(small_model, stripes):
     assert tftune.plan(small_model, stripes, estimate=False).costs == ()
     gradual = tftune.plans.gradual(small_model, stripes, steps=2)
     assert len(gradual.costs) == len(gradual.phases) == 3
+
+
+def test_repeated_examples_are_paid_for(small_model, stripes, two_phases):
+    rare = np.flatnonzero(stripes.train.labels == 0)[:1]
+    others = np.flatnonzero(stripes.train.labels != 0)
+    train = stripes.train.take(np.concatenate([rare, others]))
+    data = dataclasses.replace(stripes, train=train)
+    phases = [phase.replace(epochs=200) for phase in two_phases.phases]
+    seconds = [
+        estimate_costs(small_model, data, tftune.Plan([p.replace(oversample=on) for p in phases]))
+        for on in (False, True)
+    ]
+    # 13 examples become 18.
+    assert seconds[1][1].train_seconds > seconds[0][1].train_seconds
+
+
+def test_training_from_scratch_costs_more_than_the_run(small_model, stripes, two_phases):
+    costs = estimate_costs(small_model, stripes, two_phases.replace(cache="off"))
+    assert scratch_seconds(small_model, stripes, two_phases) > costs[1].train_seconds
 
 
 def test_another_estimate_does_not_keep_a_run_from_continuing(

@@ -94,7 +94,7 @@ def test_views_of_another_policy_seed_or_number_are_cached_apart(small_model, st
 def test_validation_is_never_augmented(small_model, stripes, monkeypatch):
     cuts = []
     monkeypatch.setattr(
-        "tftune.training.phase._fit", lambda cut, *others: cuts.append(cut), raising=True
+        "tftune.training.phase._fit", lambda prepared, size: cuts.append(prepared.cut)
     )
     plan = tftune.Plan((_phase(),), augment="strong", views=2)
     tftune.fine_tune(small_model, stripes, plan, verbose=False)
@@ -189,6 +189,11 @@ class TestTheRule:
 def test_a_plan_that_cannot_be_is_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         tftune.Plan((_phase(),), **settings)
+
+
+def test_views_of_no_augmentation_are_refused(small_model, stripes):
+    with pytest.raises(ConfigError, match="draws none. Add augment='light'"):
+        tftune.plan(small_model, stripes, views=4, estimate=False)
 
 
 # Killed by its own callback in the middle of the epoch that sees the second view.

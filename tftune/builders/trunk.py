@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -28,6 +28,9 @@ class Trunk:
         contract: how an image or text becomes the input.
         forward: `keras_model` in inference mode as one compiled function.
         backbone: the name of the backbone's preset, for people; not part of the fingerprint.
+        begins_at: name of the layer whose output `keras_model` takes, when it is only the part
+            above a lower boundary; "" when it takes raw pixels or strings.
+        whole: the network from raw pixels or strings, of such a part.
     """
 
     keras_model: keras.Model
@@ -35,20 +38,43 @@ class Trunk:
     contract: ImageInput | TextInput
     forward: Callable[[tf.Tensor], tf.Tensor]
     backbone: str = ""
+    begins_at: str = ""
+    whole: keras.Model | None = None
+    _parts: dict[str, Trunk] = field(default_factory=dict, repr=False, compare=False)
+
+    def above(self, lower: str) -> Trunk:
+        """Return the part above a lower boundary, which gives the same rows from that one's.
+
+        Args:
+            lower: name of the layer at the lower boundary.
+        """
+        if lower not in self._parts:
+            operations = self.keras_model.operations
+            tensor = next(op for op in operations if op.name == lower).output
+            part = keras.Model(tensor, self.keras_model.output, name="part")
+            self._parts[lower] = replace(
+                self,
+                keras_model=part,
+                forward=compiled(part),
+                begins_at=lower,
+                whole=self.keras_model,
+            )
+        return replace(self._parts[lower])  # its fingerprint is cached, and weights may have moved
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """A digest of all that decides the activations: graph, weights, contract and resizing."""
         digest = hashlib.blake2b(digest_size=16)
-        config = self.keras_model.get_config()
+        network = self.whole or self.keras_model
+        config = network.get_config()
         config.pop("name", None)
         # Keras counts names such as "conv2d_94" up in every process: they are no content, the
         # position of an operation is.
-        operations = self.keras_model.operations
+        operations = network.operations
         positions = {operation.name: f"#{index}" for index, operation in enumerate(operations)}
         digest.update(json.dumps(_plain(config, positions), sort_keys=True).encode())
         digest.update(repr((positions[self.boundary], self.contract, RESIZING)).encode())
-        for weight in self.keras_model.get_weights():
+        for weight in network.get_weights():
             digest.update(np.ascontiguousarray(weight).data)
         return digest.hexdigest()
 

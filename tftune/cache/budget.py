@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tftune.cache.keys import ABOUT, USED
+from tftune.cache.keys import ABOUT, USED, rows_folders
 from tftune.cache.lease import remove_if_unused
 from tftune.cache.shards import read_shards
 from tftune.display import show_size
@@ -106,7 +106,7 @@ def entry(folder: Path, count_rows: bool = False) -> Entry:
     """
     rows = {}
     if count_rows:
-        for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+        for path in rows_folders(folder):
             rows[path.name] = len({f for shard in read_shards(path) for f in shard.fingerprints})
     about = {}
     with contextlib.suppress(OSError, ValueError):

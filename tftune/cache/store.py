@@ -13,7 +13,7 @@ import numpy as np
 from tftune.atomic import write_json
 from tftune.cache import budget
 from tftune.cache.activations import Activations, PassReport
-from tftune.cache.keys import ABOUT, cache_folder, rows_name
+from tftune.cache.keys import ABOUT, cache_folder, rows_folders, rows_name
 from tftune.cache.lease import Lease
 from tftune.cache.shards import FULL, Shard, disk_full, read_shards, remove_leftovers, write_shard
 from tftune.errors import CacheError
@@ -78,9 +78,8 @@ class ActivationStore:
             lease = Lease(folder)
             try:
                 if lease.alone:
-                    for path in folder.iterdir():
-                        if path.is_dir():
-                            remove_leftovers(path)
+                    for path in rows_folders(folder):
+                        remove_leftovers(path)
             finally:
                 lease.share()
             if about and not (folder / ABOUT).exists():

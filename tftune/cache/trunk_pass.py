@@ -13,7 +13,7 @@ import numpy as np
 
 from tftune.cache.activations import Activations, PassReport
 from tftune.cache.engines import Engine, EngineChoice, RunnableTrunk, choose_engine, engine_for
-from tftune.cache.keys import DTYPES
+from tftune.cache.keys import DTYPES, engine_folder
 from tftune.cache.store import ActivationStore, Rows
 from tftune.config.image_input import ImageInput
 from tftune.config.text_input import TextInput
@@ -83,9 +83,9 @@ def boundary_activations(
         store: the cache; the default one if None.
         on_progress: told how far the pass is; not called when nothing needs to be computed.
         view: what decides a random augmentation (policy, seed, number of the view), or "" for none.
-        batches: reads the inputs; by the trunk's contract if None. It is called with those examples
-            that are missing, so a random augmentation must depend on `view` and an example's
-            content, not on its position.
+        batches: reads the inputs; by the trunk's contract if None, which a trunk that begins above
+            the pixels must not have. It is called with those examples that are missing, so a random
+            augmentation must depend on `view` and an example's content, not on its position.
         engine: "auto", "tensorflow" or "litert"; see `engine_for`.
 
     Returns:
@@ -158,7 +158,8 @@ def planned_engine(
         count = len(rows.missing(examples.fingerprints))
     else:  # asking must not leave an empty folder
         count = len(set(examples.fingerprints))
-    return choose_engine(trunk, count, folder), count
+    kept = engine_folder(folder, getattr(trunk, "begins_at", ""))
+    return choose_engine(trunk, count, kept), count
 
 
 def _run(
@@ -177,7 +178,8 @@ def _run(
     place = 0
     iterator = iter(inputs)
     first = next(iterator)
-    engine = engine_for(trunk, first, len(missing), rows.folder.parent, asked)
+    kept = engine_folder(rows.folder.parent, getattr(trunk, "begins_at", ""))
+    engine = engine_for(trunk, first, len(missing), kept, asked)
     with rows.writer() as writer:
         for outputs in _one_ahead(engine, itertools.chain([first], iterator)):
             own = computed[place : place + len(outputs)]

@@ -108,6 +108,13 @@ def command(
         str | None,
         typer.Option(help="'none', 'light', 'medium' or 'strong'.", rich_help_panel=_TRAINING),
     ] = None,
+    views: Annotated[
+        int | None,
+        typer.Option(
+            help="Versions of each image that epochs go through; 0 draws new ones in every epoch.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
     imbalance: Annotated[
         str | None,
         typer.Option(
@@ -133,6 +140,7 @@ def command(
         "fine_tune_rate": fine_tune_rate,
         "batch_size": _number_or_name(batch_size),
         "augment": augment,
+        "views": views,
         "imbalance": imbalance,
         "cache": cache,
     }

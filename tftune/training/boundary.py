@@ -14,7 +14,6 @@ from tftune.builders.sequences import without_padding
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.activations import Activations
 from tftune.cache.store import ActivationStore
-from tftune.cache.trunk_pass import boundary_activations
 from tftune.config.phase import Phase
 from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset, Split
@@ -23,7 +22,8 @@ from tftune.data.targets import Target
 from tftune.errors import CacheFullError
 from tftune.progress import Progress
 from tftune.training.batches import cached_epochs, labels_of, online_epochs
-from tftune.training.views import Views, pass_name
+from tftune.training.rows import PlannedRows
+from tftune.training.views import Views
 
 
 @dataclass
@@ -38,6 +38,7 @@ class CutModel:
         views: how training images are changed at random; None leaves them.
         drawn: the training split's activations for each view beyond the images themselves.
         repeated: a target of which training batches show rare classes as often as the largest.
+        head_only: whether the heads alone train.
         notes: what the reader should know, one sentence each.
     """
 
@@ -48,13 +49,9 @@ class CutModel:
     views: Views | None = None
     drawn: list[Activations] = field(default_factory=list)
     repeated: Target | None = None
+    head_only: bool = False
     notes: list[str] = field(default_factory=list)
     _forward: Callable[[tf.Tensor], tf.Tensor] | None = None
-
-    @property
-    def at_pooled_features(self) -> bool:
-        """Whether the head alone is above the boundary."""
-        return self.boundary == self.model.spec.pooled_layer
 
     def training_batches(
         self,
@@ -149,35 +146,24 @@ def cut_for_phase(
         store: the cache; the default one if None. When it is full, the phase goes on without it.
     """
     views = Views.of_plan(plan)
-    boundary = model.boundary_below(phase.unfreeze) if plan.cache == "disk" else None
-    if boundary is None:
-        return CutModel(model, model.logits_model, None, views=views)
-    trunk, top = model.cut(boundary)
-    dtype = plan.cache_dtype if boundary != model.spec.pooled_layer else "float32"
-    activations = {}
-    drawn = []
+    boundary = model.boundary_below(phase.unfreeze)
+    head_only = boundary == model.spec.pooled_layer
+    uncached = CutModel(model, model.logits_model, None, views=views, head_only=head_only)
+    if plan.cache == "off" or boundary is None:
+        return uncached
+    rows = PlannedRows(model, plan, progress, store)
     try:
-        for split in (data.train, data.validation):
-            step = progress.step(pass_name(split.name, boundary))
-            activations[split.name] = boundary_activations(
-                trunk, split.examples, dtype, store=store, on_progress=step
-            )
-        for view in range(1, views.for_epochs(phase.epochs) if views else 1):
-            assert views is not None
-            step = progress.step(pass_name(data.train.name, boundary, view))
-            drawn.append(
-                boundary_activations(
-                    trunk,
-                    data.train.examples,
-                    dtype,
-                    store=store,
-                    on_progress=step,
-                    view=views.key(view),
-                    batches=views.batches(model.image_input, view),
-                )
-            )
+        activations = {
+            split.name: rows.of(split, boundary) for split in (data.train, data.validation)
+        }
+        drawn = [
+            rows.of(data.train, boundary, view)
+            for view in range(1, views.for_epochs(phase.epochs) if views else 1)
+        ]
     except CacheFullError as error:
         note = f"{phase.name} ran without the cache, the whole network on every image: {error}"
         progress.say(note)
-        return CutModel(model, model.logits_model, None, views=views, notes=[note])
-    return CutModel(model, top, boundary, activations, views, drawn)
+        uncached.notes.append(note)
+        return uncached
+    top = model.cut(boundary)[1]
+    return CutModel(model, top, boundary, activations, views, drawn, head_only=head_only)

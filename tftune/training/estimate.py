@@ -18,6 +18,9 @@ from tftune.config.phase import Phase
 from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
 from tftune.data.pipeline import input_reader
+from tftune.training.batches import examples_an_epoch
+from tftune.training.objective import repeated_target
+from tftune.training.rows import boundary_beneath
 from tftune.training.views import Views, pass_name
 
 # Below so much work at so low a speed, a measurement would take longer than it tells.
@@ -54,11 +57,22 @@ def estimate_costs(
     seen: set[str] = set()
     for phase_work in work:
         phase_work.count_rows(seen)
-    flops = sum(phase_work.flops for phase_work in work)
-    speed = _Speed(model, data)
-    if flops / _SLOW_FLOPS_A_SECOND > _SECONDS_WORTH_MEASURING:
-        speed.measure()
+    speed = _speed(model, data, work)
     return tuple(phase_work.cost(speed) for phase_work in work)
+
+
+def scratch_seconds(model: TransferModel, data: Dataset, plan: Plan) -> float:
+    """Estimate how long training the same network from random weights takes; nothing is cached.
+
+    Args:
+        model: what to copy.
+        data: what it will be trained on.
+        plan: as many epochs as this one has.
+    """
+    epochs = sum(phase.epochs for phase in plan.phases)
+    phase = plan.phases[-1].replace(unfreeze="all", epochs=epochs, oversample=False)
+    work = _PhaseWork(model, data, plan.replace(cache="off"), phase, ActivationStore())
+    return work.cost(_speed(model, data, [work])).train_seconds
 
 
 def expected_steps(plan: Plan, costs: tuple[PhaseCost, ...], data: Dataset) -> dict[str, float]:
@@ -84,6 +98,14 @@ def expected_steps(plan: Plan, costs: tuple[PhaseCost, ...], data: Dataset) -> d
                 steps.setdefault(name, cost.pass_seconds * count / whole)
         steps[label] = cost.train_seconds
     return steps
+
+
+def _speed(model: TransferModel, data: Dataset, work: list[_PhaseWork]) -> _Speed:
+    speed = _Speed(model, data)
+    flops = sum(phase_work.flops for phase_work in work)
+    if flops / _SLOW_FLOPS_A_SECOND > _SECONDS_WORTH_MEASURING:
+        speed.measure()
+    return speed
 
 
 class _Speed:
@@ -124,10 +146,12 @@ class _PhaseWork:
         self._store = store
         disk = plan.cache == "disk"
         self._boundary = model.boundary_below(phase.unfreeze) if disk else None
-        total = sum(stage.flops for stage in model.stages)
+        total = _flops(model)
         trained = sum(stage.flops for stage in unfrozen_stages(model.stages, phase.unfreeze))
         self._trained_share = trained / total if total else float(phase.unfreeze != "none")
-        self._rows = self._cached = 0
+        self._num_train = examples_an_epoch(len(data.train), repeated_target(phase, data.train))
+        self._rows = self._cached = self._read = 0
+        self._forwards = 0.0
         self._choice = EngineChoice("", "")
         self._bytes = 0
 
@@ -139,17 +163,21 @@ class _PhaseWork:
         trunk, _ = self._model.cut(boundary)
         dtype = "float32" if boundary == self._model.spec.pooled_layer else plan.cache_dtype
         views = Views.of_plan(plan)
-        passes = [(data.train, ""), (data.validation, "")]
+        passes = [(data.train, 0), (data.validation, 0)]
         if views is not None:
-            extra = range(1, views.for_epochs(self._phase.epochs))
-            passes += [(data.train, views.key(view)) for view in extra]
-        for split, view in passes:
+            passes += [(data.train, n) for n in range(1, views.for_epochs(self._phase.epochs))]
+        for split, number in passes:
+            view = views.key(number) if views else ""
             place = f"{boundary} {split.name} {view}"
             if place in seen:
                 continue
             seen.add(place)
-            choice, missing = planned_engine(trunk, split.examples, dtype, self._store, view)
+            lower = boundary_beneath(self._model, plan, boundary, number)
+            part = trunk.above(lower) if lower else trunk
+            choice, missing = planned_engine(part, split.examples, dtype, self._store, view)
             self._rows += missing
+            self._read += 0 if lower else missing
+            self._forwards += missing * (self._share_below(boundary) - self._share_below(lower))
             self._cached += len(split) - missing
             if missing and (not self._choice.name or choice.name == "litert"):
                 self._choice = choice
@@ -160,16 +188,21 @@ class _PhaseWork:
         """What an epoch is worth in forward passes of the backbone: training, validation."""
         below = 0.0 if self._boundary is not None else 1 - self._trained_share
         train = below + self._trained_share * (1 + _BACKWARD)
-        return train * len(self._data.train), (below + self._trained_share) * len(
-            self._data.validation
-        )
+        return train * self._num_train, (below + self._trained_share) * len(self._data.validation)
+
+    def _share_below(self, boundary: str | None) -> float:
+        """What is below a boundary, of the backbone's operations; nothing below the pixels."""
+        stages = self._model.stages
+        if boundary is None:
+            return 0.0
+        at = [stage.boundary.layer for stage in stages]
+        below = stages[: at.index(boundary)] if boundary in at else stages
+        return sum(stage.flops for stage in below) / (_flops(self._model) or 1.0)
 
     @property
     def flops(self) -> float:
         """Operations of it all."""
-        images = self._rows * (1 - self._trained_share) + self._phase.epochs * sum(
-            self._examples_an_epoch
-        )
+        images = self._forwards + self._phase.epochs * sum(self._examples_an_epoch)
         return images * _flops(self._model)
 
     def cost(self, speed: _Speed) -> PhaseCost:
@@ -178,9 +211,9 @@ class _PhaseWork:
         if self._rows:
             assert self._boundary is not None
             trunk, _ = self._model.cut(self._boundary)
-            a_row = speed.forward_seconds * (1 - self._trained_share)
+            a_row = speed.forward_seconds * self._forwards / self._rows
             choice, seconds = expected_pass(trunk, choice, self._rows, a_row)
-            seconds += self._rows * speed.read_seconds
+            seconds += self._read * speed.read_seconds
         return PhaseCost(
             boundary=self._boundary or "",
             engine=choice.name,
@@ -193,14 +226,14 @@ class _PhaseWork:
         )
 
     def _train_seconds(self, speed: _Speed) -> float:
-        phase, data = self._phase, self._data
+        phase, held_out = self._phase, len(self._data.validation)
         if not phase.epochs:
             return 0.0
         size = phase.batch_size if isinstance(phase.batch_size, int) else _AUTOMATIC_BATCH
-        steps = np.ceil(len(data.train) / size) + np.ceil(len(data.validation) / size)
+        steps = np.ceil(self._num_train / size) + np.ceil(held_out / size)
         an_epoch = sum(self._examples_an_epoch) * speed.forward_seconds + steps * _SECONDS_A_STEP
         if self._boundary is None:
-            an_epoch += (len(data.train) + len(data.validation)) * speed.read_seconds
+            an_epoch += (self._num_train + held_out) * speed.read_seconds
         return float(_SECONDS_A_PHASE + phase.epochs * an_epoch)
 
 

@@ -16,7 +16,6 @@ import tensorflow as tf
 
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
-from tftune.cache.trunk_pass import boundary_activations
 from tftune.config.plan import Plan
 from tftune.data.bad_files import bad_files_named
 from tftune.data.dataset import Dataset
@@ -28,20 +27,21 @@ from tftune.results.training_run import TrainingRun
 from tftune.training.callbacks import copy_of
 from tftune.training.checkpoint import Checkpoints
 from tftune.training.devices import Devices, check_strategy
-from tftune.training.estimate import estimate_costs, expected_steps
+from tftune.training.estimate import estimate_costs, expected_steps, scratch_seconds
 from tftune.training.forgetting import measure_forgetting
+from tftune.training.from_scratch import STEP as FROM_SCRATCH
 from tftune.training.from_scratch import check_from_scratch, logits_from_scratch
 from tftune.training.live_plot import LivePlot
 from tftune.training.logs import scalar_log
 from tftune.training.phase import Surroundings, run_phase
 from tftune.training.plan import plan as make_plan
+from tftune.training.rows import PlannedRows
 from tftune.training.run_directory import begin_run, check_output, checkpoint_folder, finish_run
 from tftune.training.run_state import RunState
 from tftune.training.seeds import seed_layers
 from tftune.training.sentinel import promised_variables
 from tftune.training.text_baseline import TFIDF, tfidf_logits
 from tftune.training.verdict import judge_heads
-from tftune.training.views import pass_name
 
 CallbackFactory = Callable[[], Sequence[keras.callbacks.Callback]]
 
@@ -120,7 +120,10 @@ def fine_tune(
     with Progress(verbose) as progress, scalar_log(folder) as log:
         if verbose:
             costs = plan.costs or estimate_costs(model, data, plan, store)
-            progress.expect(expected_steps(plan, costs, data))
+            ahead = expected_steps(plan, costs, data)
+            if from_scratch:
+                ahead[FROM_SCRATCH] = scratch_seconds(model, data, plan)
+            progress.expect(ahead)
         features = _pretrained_features(model, data, plan, progress, store)
         if state.read():
             progress.step(f"continuing with {plan.labels[state.phase]}")(1, 1)
@@ -208,12 +211,9 @@ def _pretrained_features(
     )
     if plan.cache != "disk" or first.unfreeze != "none" or not moves:
         return None
-    trunk, _ = model.cut(model.spec.pooled_layer)
-    step = progress.step(pass_name(data.validation.name, model.spec.pooled_layer))
+    rows = PlannedRows(model, plan, progress, store)
     try:
-        return np.asarray(
-            boundary_activations(trunk, data.validation.examples, store=store, on_progress=step)
-        )
+        return np.asarray(rows.of(data.validation, model.spec.pooled_layer))
     except CacheFullError:
         return None
 

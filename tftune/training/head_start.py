@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from tftune.builders.heads import dense_layer
+from tftune.builders.trunk import Trunk
 from tftune.config.model_spec import HeadSpec
 from tftune.config.phase import Phase
-from tftune.data.dataset import Dataset
+from tftune.data.dataset import Dataset, Split
+from tftune.data.pipeline import input_batches
 from tftune.data.targets import Target
 from tftune.training.boundary import CutModel
 from tftune.training.objective import class_weights
@@ -19,7 +21,7 @@ def start_heads(cut: CutModel, data: Dataset, phase: Phase) -> list[str]:
     """Give each linear head the weights of a probe: logistic for classes, ridge for quantities.
 
     Args:
-        cut: the model, cut at its pooled features.
+        cut: the model in a phase that trains its heads alone, from the cache or without it.
         data: probes are fitted on `train`; `validation` chooses the logistic ones' regularisation.
         phase: its class weights are those of the logistic probes too.
 
@@ -27,12 +29,17 @@ def start_heads(cut: CutModel, data: Dataset, phase: Phase) -> list[str]:
         The names of heads that start as they were built: all where hidden layers are between the
         features and the heads, and those whose labels are not known in both splits.
     """
-    heads = cut.model.heads
-    layers = {h.name: cut.model.keras_model.get_layer(dense_layer(h)) for h in heads}
+    model, heads = cut.model, cut.model.heads
+    layers = {h.name: model.keras_model.get_layer(dense_layer(h)) for h in heads}
     linear = {weight.path for layer in layers.values() for weight in layer.weights}
-    if {weight.path for weight in cut.top.weights} != linear:
+    trunk, top = model.cut(model.spec.pooled_layer)
+    if {weight.path for weight in top.weights} != linear:
         return [head.name for head in heads]
-    features = [np.asarray(cut.activations[name]) for name in ("train", "validation")]
+    splits = (data.train, data.validation)
+    if cut.boundary is None:
+        features = [_features(trunk, split) for split in splits]
+    else:
+        features = [np.asarray(cut.activations[split.name]) for split in splits]
     left = []
     for head, train, validation in zip(
         heads, data.train.targets, data.validation.targets, strict=True
@@ -78,6 +85,12 @@ def fit_head(
         return _fit_steps(*known, *held_out, len(head.class_names))
     probe = fit_probe(*known, *held_out, len(head.class_names), weights)
     return probe.kernel, probe.bias
+
+
+def _features(trunk: Trunk, split: Split) -> np.ndarray:
+    """Run the images once, into memory: a few kilobytes each."""
+    batches = input_batches(split.examples, trunk.contract)
+    return np.concatenate([np.asarray(trunk.forward(batch)) for batch in batches])
 
 
 def _fit_steps(

@@ -73,6 +73,29 @@ class Surroundings:
     last_cut: CutModel | None = None
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """A phase whose cache is filled and whose weights are where training starts.
+
+    Attributes:
+        cut: the model, cut at the phase's boundary.
+        data: what it trains and validates on.
+        phase: how.
+        record: where what happens is written down.
+        before: the weights that train, as they are before the phase.
+        first_logits: the validation split's logits with those.
+        around: everything else.
+    """
+
+    cut: CutModel
+    data: Dataset
+    phase: Phase
+    record: PhaseRecord
+    before: list[np.ndarray]
+    first_logits: Any
+    around: Surroundings
+
+
 def run_phase(model: TransferModel, data: Dataset, index: int, around: Surroundings) -> PhaseRecord:
     """Train one phase in place.
 
@@ -102,7 +125,7 @@ def run_phase(model: TransferModel, data: Dataset, index: int, around: Surroundi
     variables = list(cut.top.trainable_variables)
     continued = around.state.within_phase
     if continued is None:
-        if phase.start_from_probe and cut.at_pooled_features:
+        if phase.start_from_probe and cut.head_only:
             started = time.perf_counter()
             for name in start_heads(cut, data, phase):
                 record.notes.append(f"{record.label}: no probe fits {name}; it starts as built.")
@@ -111,12 +134,12 @@ def run_phase(model: TransferModel, data: Dataset, index: int, around: Surroundi
     else:
         before = continued.start
     first = cut.logits(data.validation) if continued is None else continued.first_logits
-    record.logits["probe" if cut.at_pooled_features else "before"] = first
+    record.logits["probe" if cut.head_only else "before"] = first
     if phase.epochs:
         started = time.perf_counter()
-        _train(cut, data, phase, record, before, first, around)
+        _train(_Prepared(cut, data, phase, record, before, first, around))
         record.seconds["train"] = time.perf_counter() - started
-        if not cut.at_pooled_features:
+        if not cut.head_only:
             record.logits["fine-tuned"] = cut.logits(data.validation)
         if phase.interpolate:
             started = time.perf_counter()
@@ -125,48 +148,35 @@ def run_phase(model: TransferModel, data: Dataset, index: int, around: Surroundi
             record.logits["interpolated"], share = mixed
             record.notes.append(f"{record.label}: kept {share:.0%} of the way it moved.")
             record.seconds["interpolate"] = time.perf_counter() - started
-    inside = cut.boundary is not None and not cut.at_pooled_features
+    inside = cut.boundary is not None and not cut.head_only
     around.last_cut = cut if inside else None
     record.logits["kept"] = cut.logits(data.validation)
     return record
 
 
-def _train(
-    cut: CutModel,
-    data: Dataset,
-    phase: Phase,
-    record: PhaseRecord,
-    before: list[np.ndarray],
-    first_logits: Any,
-    around: Surroundings,
-) -> None:
+def _train(prepared: _Prepared) -> None:
+    cut, phase, around = prepared.cut, prepared.phase, prepared.around
     continued = around.state.within_phase
-    size = continued.meta["batch_size"] if continued else first_batch_size(phase, len(data.train))
+    num_train = len(prepared.data.train)
+    size = continued.meta["batch_size"] if continued else first_batch_size(phase, num_train)
     while True:
         try:
-            return _fit(cut, data, phase, record, before, first_logits, around, size)
+            return _fit(prepared, size)
         except tf.errors.ResourceExhaustedError:
             if phase.batch_size != "auto" or size == 1:
                 raise
-            record.notes.append(
-                f"{record.label}: {size} examples a step did not fit into memory, so it started "
-                f"again with {size // 2}."
+            prepared.record.notes.append(
+                f"{prepared.record.label}: {size} examples a step did not fit into memory, so it "
+                f"started again with {size // 2}."
             )
-            assign(cut.top.trainable_variables, before)
+            assign(cut.top.trainable_variables, prepared.before)
             around.state.within_phase = None
             size //= 2
 
 
-def _fit(
-    cut: CutModel,
-    data: Dataset,
-    phase: Phase,
-    record: PhaseRecord,
-    before: list[np.ndarray],
-    first_logits: Any,
-    around: Surroundings,
-    batch_size: int,
-) -> None:
+def _fit(prepared: _Prepared, batch_size: int) -> None:
+    cut, data, phase, record = prepared.cut, prepared.data, prepared.phase, prepared.record
+    before, first_logits, around = prepared.before, prepared.first_logits, prepared.around
     model, plan, devices = cut.model, around.plan, around.devices
     steps = devices.steps(examples_an_epoch(len(data.train), cut.repeated), batch_size)
     objective = training_objective(model.heads, phase, data.train)
