@@ -72,6 +72,30 @@ def pretrained_model(stripes):
     return tftune.build_image_classifier("efficientnet_lite0", stripes, image_size=(64, 64))
 
 
+def convolutions(*filters, side=32):
+    """Build a backbone of a few convolutions: exported and trained in a fraction of the time."""
+    image = keras.Input((side, side, 3))
+    features = image
+    for count in filters:
+        features = keras.layers.Conv2D(count, 3, strides=2, use_bias=False)(features)
+        features = keras.layers.BatchNormalization()(features)
+        features = keras.layers.ReLU()(features)
+    return keras.Model(image, features, name="convolutions")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(stripes):
+    """Two convolutions with random weights, for tests to which the network is all the same."""
+    keras.utils.set_random_seed(1)
+    return tftune.build_image_classifier(convolutions(8, 16), stripes, preprocessing="unit")
+
+
+@pytest.fixture
+def heavy_model(stripes):
+    """A network of three layers and 9.5 MB of weights."""
+    return tftune.build_image_classifier(convolutions(256, 1024), stripes, preprocessing="unit")
+
+
 TINY_WORDS = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] a man is eating food . eats meal the sky very blue today , "
     "isn ' t it ? weather clear and sunny good great fine bad awful poor film movie was loved "

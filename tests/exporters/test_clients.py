@@ -95,11 +95,11 @@ def grpc_server(loaded):
 
 
 @pytest.fixture(scope="module")
-def expected(pretrained_model, stripes):
+def expected(tiny_model, stripes):
     """What the clients must print: the three most probable classes of each image."""
     lines = []
     for path in stripes.test.examples.paths[:2]:
-        answer = pretrained_model.predict(path)
+        answer = tiny_model.predict(path)
         told = ", ".join(f"{name} {value:.3f}" for name, value in list(answer.items())[:3])
         lines.append(f"{path}: {told}")
     return lines
@@ -126,12 +126,12 @@ def test_the_rest_client_prints_the_models_answers(bundle, rest_server, stripes,
     assert _run(client).splitlines() == expected
 
 
-def test_the_curl_client_prints_the_servers_answer(bundle, rest_server, stripes, pretrained_model):
+def test_the_curl_client_prints_the_servers_answer(bundle, rest_server, stripes, tiny_model):
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed on this machine")
     path = stripes.test.examples.paths[0]
     answer = json.loads(_run([bundle / "client.sh", path, rest_server]))["outputs"]
-    wanted = pretrained_model.predict(path)
+    wanted = tiny_model.predict(path)
     received = dict(zip(answer["classes"][0], answer["probabilities"][0], strict=True))
     assert received == pytest.approx(wanted, abs=1e-5)
     assert answer["label"] == [next(iter(wanted))]

@@ -80,10 +80,10 @@ def test_a_fresh_process_gets_the_same_answers_from_pixels_and_from_files(
     assert answers["label"].tolist() == [names[i].encode() for i in answers["bytes"].argmax(1)]
 
 
-def test_versions_count_up_and_each_has_its_certificate(pretrained_model, stripes, tmp_path):
-    first = tftune.export_saved_model(pretrained_model, tmp_path / "m", verify=stripes.validation)
+def test_versions_count_up_and_each_has_its_certificate(tiny_model, stripes, tmp_path):
+    first = tftune.export_saved_model(tiny_model, tmp_path / "m", verify=stripes.validation)
     (tmp_path / "m" / "notes").mkdir()
-    second = tftune.export_saved_model(pretrained_model, tmp_path / "m")
+    second = tftune.export_saved_model(tiny_model, tmp_path / "m")
     assert [Path(e.path).name for e in (first, second)] == ["1", "2"]
     certificate = json.loads((tmp_path / "m" / "1.certificate.json").read_text())
     assert certificate["passed"]
@@ -94,7 +94,7 @@ def test_versions_count_up_and_each_has_its_certificate(pretrained_model, stripe
 
 
 def test_an_export_that_answers_otherwise_is_refused_and_leaves_nothing(
-    small_model, stripes, tmp_path, monkeypatch
+    tiny_model, stripes, tmp_path, monkeypatch
 ):
     """The Keras side is shifted after the export was written, as a broken converter would do."""
     from tftune.exporters import certificate
@@ -104,11 +104,11 @@ def test_an_export_that_answers_otherwise_is_refused_and_leaves_nothing(
 
     monkeypatch.setattr(certificate, "predict_split", shifted)
     with pytest.raises(ExportError, match="does not give the model's answers"):
-        tftune.export_saved_model(small_model, tmp_path / "m", verify=stripes.validation)
+        tftune.export_saved_model(tiny_model, tmp_path / "m", verify=stripes.validation)
     assert list((tmp_path / "m").iterdir()) == []
 
 
-def test_a_file_in_the_way_is_refused(small_model, tmp_path):
+def test_a_file_in_the_way_is_refused(tiny_model, tmp_path):
     (tmp_path / "m").write_text("mine")
     with pytest.raises(ExportError, match="must be a folder"):
-        tftune.export_saved_model(small_model, tmp_path / "m")
+        tftune.export_saved_model(tiny_model, tmp_path / "m")

@@ -28,7 +28,7 @@ def _expected(model, paths):
 
 
 def test_every_warm_up_record_is_answered_with_the_models_answers(
-    export, loaded, pretrained_model, stripes
+    export, loaded, tiny_model, stripes
 ):
     from tensorflow_serving.apis import prediction_log_pb2
 
@@ -44,12 +44,12 @@ def test_every_warm_up_record_is_answered_with_the_models_answers(
         answers = signature(**{name: tf.constant(value) for name, value in inputs.items()})
         sizes.append(len(inputs["image_bytes"]))
         if sizes[-1] == 3:
-            expected = _expected(pretrained_model, stripes.validation.examples.paths)
+            expected = _expected(tiny_model, stripes.validation.examples.paths)
             np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-5)
     assert sizes == [1, 1, 1, 3]
 
 
-def test_the_classify_api_takes_its_own_examples(loaded, export, pretrained_model, stripes):
+def test_the_classify_api_takes_its_own_examples(loaded, export, tiny_model, stripes):
     """A ClassificationRequest carries an ExampleList; the server passes its examples on."""
     from tensorflow.core.protobuf import saved_model_pb2
     from tensorflow_serving.apis import classification_pb2
@@ -63,7 +63,7 @@ def test_the_classify_api_takes_its_own_examples(loaded, export, pretrained_mode
     answers = loaded.signatures["classify"](inputs=tf.constant(serialized))
     assert set(answers) == {"classes", "scores"}
     assert answers["classes"].dtype == tf.string
-    np.testing.assert_allclose(answers["scores"], _expected(pretrained_model, [path]), atol=1e-5)
+    np.testing.assert_allclose(answers["scores"], _expected(tiny_model, [path]), atol=1e-5)
     with open(f"{export.path}/saved_model.pb", "rb") as stream:
         saved = saved_model_pb2.SavedModel.FromString(stream.read())
     methods = {k: s.method_name for k, s in saved.meta_graphs[0].signature_def.items()}
@@ -71,21 +71,21 @@ def test_the_classify_api_takes_its_own_examples(loaded, export, pretrained_mode
     assert methods["serving_default"] == "tensorflow/serving/predict"
 
 
-def test_pixels_of_both_types_and_any_size_give_the_same_answers(loaded, pretrained_model):
+def test_pixels_of_both_types_and_any_size_give_the_same_answers(loaded, tiny_model):
     pixels = np.random.default_rng(0).integers(0, 256, (2, 50, 70, 3))
     as_float = loaded.signatures["predict_pixels"](pixels=tf.constant(pixels, tf.float32))
     as_bytes = loaded.signatures["predict_pixels_uint8"](pixels=tf.constant(pixels, tf.uint8))
     np.testing.assert_array_equal(as_float["probabilities"], as_bytes["probabilities"])
-    expected = _expected(pretrained_model, pixels)
+    expected = _expected(tiny_model, pixels)
     np.testing.assert_allclose(as_float["probabilities"], expected, atol=1e-5)
 
 
-def test_embed_gives_the_features_the_head_sees(loaded, pretrained_model, stripes):
+def test_embed_gives_the_features_the_head_sees(loaded, tiny_model, stripes):
     path = stripes.test.examples.paths[0]
     features = loaded.signatures["embed"](image_bytes=tf.constant([open(path, "rb").read()]))
-    kernel, bias = pretrained_model.keras_model.get_layer("logits").get_weights()
+    kernel, bias = tiny_model.keras_model.get_layer("logits").get_weights()
     logits = features["embedding"].numpy() @ kernel + bias
-    expected = _expected(pretrained_model, [path])
+    expected = _expected(tiny_model, [path])
     np.testing.assert_allclose(tf.nn.softmax(logits), expected, atol=1e-5)
 
 

@@ -76,7 +76,7 @@ def test_auto_takes_the_smallest_form_within_the_drop_and_shows_all(
 
 
 def test_an_export_past_its_budget_is_refused_unless_allowed(
-    pretrained_model, stripes, tmp_path, monkeypatch
+    tiny_model, stripes, tmp_path, monkeypatch
 ):
     """The file is replaced by one that answers otherwise, as a broken conversion would be."""
     from tftune.exporters import image_phone
@@ -95,12 +95,10 @@ def test_an_export_past_its_budget_is_refused_unless_allowed(
     monkeypatch.setattr(image_phone, "run_images", wrong)
     settings = {"verify": stripes.validation}
     with pytest.raises(ExportError, match="a probability differs") as raised:
-        tftune.export_tflite(pretrained_model, tmp_path / "m.tflite", **settings)
+        tftune.export_tflite(tiny_model, tmp_path / "m.tflite", **settings)
     assert "two runs on the same examples differ" in str(raised.value)
     assert list(tmp_path.iterdir()) == []
-    export = tftune.export_tflite(
-        pretrained_model, tmp_path / "m.tflite", allow_drop=True, **settings
-    )
+    export = tftune.export_tflite(tiny_model, tmp_path / "m.tflite", allow_drop=True, **settings)
     assert export.certificate.overridden
     assert not export.certificate.passed
     assert "in spite of" in str(export)
@@ -127,10 +125,10 @@ def test_what_cannot_be_converted_is_named_with_its_layer(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_is_kept_unless_overwriting_is_asked_for(small_model, tmp_path):
+def test_a_file_is_kept_unless_overwriting_is_asked_for(tiny_model, tmp_path):
     (tmp_path / "m.tflite").write_text("mine")
     with pytest.raises(OutputExistsError, match="--overwrite"):
-        tftune.export_tflite(small_model, tmp_path / "m.tflite")
+        tftune.export_tflite(tiny_model, tmp_path / "m.tflite")
     assert (tmp_path / "m.tflite").read_text() == "mine"
 
 
@@ -142,7 +140,7 @@ def test_a_file_is_kept_unless_overwriting_is_asked_for(small_model, tmp_path):
         ("m.tflite", "int8", "needs real images"),
     ],
 )
-def test_bad_requests_are_refused_before_any_work(small_model, tmp_path, name, quantize, sentence):
+def test_bad_requests_are_refused_before_any_work(tiny_model, tmp_path, name, quantize, sentence):
     with pytest.raises(ConfigError, match=sentence):
-        tftune.export_tflite(small_model, tmp_path / name, quantize=quantize)
+        tftune.export_tflite(tiny_model, tmp_path / name, quantize=quantize)
     assert list(tmp_path.iterdir()) == []

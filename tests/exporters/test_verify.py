@@ -55,9 +55,9 @@ def test_a_changed_file_is_noticed(phone_file, stripes, tmp_path):
     assert not verification.passed
 
 
-def test_a_saved_model_is_found_by_its_folder(pretrained_model, stripes, tmp_path):
-    tftune.export_saved_model(pretrained_model, tmp_path / "m", verify=stripes.validation)
-    verification = verify_export(tmp_path / "m", stripes.test, pretrained_model)
+def test_a_saved_model_is_found_by_its_folder(tiny_model, stripes, tmp_path):
+    tftune.export_saved_model(tiny_model, tmp_path / "m", verify=stripes.validation)
+    verification = verify_export(tmp_path / "m", stripes.test, tiny_model)
     assert Path(verification.path).name == "1"
     assert verification.intact is True
     assert verification.certificate.max_difference <= 1e-5
