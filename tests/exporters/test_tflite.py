@@ -46,6 +46,7 @@ def test_int8_takes_and_gives_uint8_and_is_a_third_of_the_size(pretrained_model,
         quantize="int8",
         calibration=stripes.train,
         verify=stripes.validation,
+        max_drop=1.0,  # three images and a head that never learnt
     )
     assert small.size_bytes < 0.35 * whole.size_bytes
     answers = _run(small.path, np.zeros((1, 64, 64, 3)))

@@ -10,8 +10,9 @@ grows from 0.50 to 0.54 of the float size.
 
 from __future__ import annotations
 
-import flatbuffers
 import numpy as np
+
+from tftune.exporters.tflite_tree import read_tree, write_tree
 
 MIN_ELEMENTS = 32_768
 """Constants with fewer numbers than this stay in float32."""
@@ -31,7 +32,7 @@ def halve_weights(content: bytes, min_elements: int = MIN_ELEMENTS) -> bytes:
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    tree = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    tree = read_tree(content)
     graph = tree.subgraphs[0]
     code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
@@ -53,7 +54,9 @@ def halve_weights(content: bytes, min_elements: int = MIN_ELEMENTS) -> bytes:
         holder.data = np.frombuffer(values.astype(np.float16).tobytes(), np.uint8)
         tree.buffers.append(holder)
         graph.tensors.append(half)
-        tensor.buffer = 0  # by the format's rule the empty buffer: the tensor is computed
+        # By the format's rule the empty buffer: the tensor is computed. The float32 numbers, which
+        # nothing uses then, are not written.
+        tensor.buffer = 0
         widen = schema.OperatorT()
         widen.opcodeIndex = place
         widen.inputs, widen.outputs = [len(graph.tensors) - 1], [index]
@@ -62,10 +65,4 @@ def halve_weights(content: bytes, min_elements: int = MIN_ELEMENTS) -> bytes:
         return content
     tree.operatorCodes.append(code)
     graph.operators = widened + list(graph.operators)
-    used = {tensor.buffer for tensor in graph.tensors} | {m.buffer for m in tree.metadata or []}
-    for index, buffer in enumerate(tree.buffers):
-        if index not in used:
-            buffer.data = None  # the float32 numbers
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(tree.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return write_tree(tree)

@@ -16,6 +16,7 @@ from tftune.data.dataset import Split
 from tftune.data.pipeline import image_batches
 from tftune.errors import ExportError
 from tftune.exporters.half_weights import halve_weights
+from tftune.exporters.layer_correction import correct_layers
 from tftune.exporters.mixed_precision import quantize_selectively
 from tftune.exporters.phone_model import PhoneModel
 
@@ -34,6 +35,7 @@ class Converter:
         self._phone = phone
         self._images = images
         self._float32: bytes | None = None
+        self._layers_corrected = 0
 
     def convert(self, form: str) -> bytes:
         """Return the content of a .tflite file without metadata.
@@ -49,8 +51,16 @@ class Converter:
         if form == "float16":
             return halve_weights(self.float32())
         if form == "mixed":
-            return quantize_selectively(self.float32(), self.calibration())
+            return self._corrected(quantize_selectively(self.float32(), self.calibration()))
+        if form == "int8":
+            return self._corrected(self._converted(form))
         return self._converted(form)
+
+    def _corrected(self, content: bytes) -> bytes:
+        content, self._layers_corrected = correct_layers(
+            content, self.float32(), self.calibration()
+        )
+        return content
 
     def float32(self) -> bytes:
         """Return the float32 form, from which others are made."""
@@ -66,7 +76,7 @@ class Converter:
             yield pixels.numpy()
 
     def calibration_record(self) -> Mapping[str, Any]:
-        """Say which images set the ranges."""
+        """Say which images set the ranges, and how many layers were corrected by them."""
         assert self._images is not None
         chosen = self._images.examples.take(_calibration_choice(self._images))
         digest = hashlib.sha256("\n".join(chosen.fingerprints).encode()).hexdigest()
@@ -74,6 +84,7 @@ class Converter:
             "split": self._images.name,
             "num_examples": len(chosen),
             "sha256_of_fingerprints": digest,
+            "layers_corrected": self._layers_corrected,
         }
 
     def _converted(self, form: str) -> bytes:
