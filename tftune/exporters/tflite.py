@@ -216,7 +216,7 @@ def _mixed_instead(request: _Request, target: Path) -> str:
 
 
 def _write(request: _Request, target: Path, quantize: str, allow_drop: bool) -> _Written:
-    ordered = [head.name for head in request.model.heads if head.ordered]
+    ordered = [head.name for head in request.phone.model.heads if head.ordered]
     if quantize == "int8" and ordered:
         raise ConfigError(
             f"The steps of an ordered head ({', '.join(ordered)}) are logarithms of probabilities, "
