@@ -20,7 +20,7 @@ def main() -> None:
         if len(sys.argv) > 1:
             folder, output = Path(sys.argv[1]), Path()
         else:
-            from tftune.cli.demo import write_digits
+            from tftune.data.samples import write_digits
 
             folder, output = Path(work) / "digits", Path(work)
             write_digits(folder)

@@ -6,16 +6,13 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from tftune.atomic import replaced_folder
 from tftune.cli import console
 from tftune.cli.arguments import Overwrite, Quiet
+from tftune.data.samples import write_digits
 from tftune.errors import OutputExistsError
-
-IMAGES_A_CLASS = 48
-_SIDE = 96
 
 
 def command(
@@ -83,26 +80,6 @@ def command(
     print("\nTry next:")
     print(f"  tftune predict {output / 'run'} {output / example}")
     print("  tftune train YOUR_FOLDER --output runs/first   (one folder of images a class)")
-
-
-def write_digits(folder: Path, images_a_class: int = IMAGES_A_CLASS) -> None:
-    """Write scikit-learn's scanned digits as PNG files, one folder a class.
-
-    Args:
-        folder: where to write; made.
-        images_a_class: how many of each digit.
-    """
-    from PIL import Image
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    for label in range(10):
-        (folder / str(label)).mkdir(parents=True)
-        for index in np.flatnonzero(digits.target == label)[:images_a_class]:
-            # The scans are 8 x 8 with 17 gray levels; enlarged so that a person can look at them.
-            gray = (digits.images[index] * (255 / 16)).round().astype(np.uint8)
-            enlarged = Image.fromarray(gray).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
-            enlarged.save(folder / str(label) / f"{index:04d}.png")
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
