@@ -44,13 +44,17 @@ def main() -> None:
             print(f"\n{case['encoder']}: Keras {figures['accuracy']:.3f} on {COMPARED} mails")
             print("form       MB   accuracy  agrees  largest difference  MediaPipe agrees    ms")
             for form in FORMS:
-                told = {name.partition(" ")[2]: v for name, v in figures.items() if form in name}
+                told = {
+                    name.partition(" ")[2]: value
+                    for name, value in figures.items()
+                    if name.startswith(form)
+                }
                 print(
                     f"{form:<8} {told['megabytes']:>5.1f}  {told['accuracy']:>8.3f}  "
                     f"{told['agreement']:>6.3f}  {told['difference']:>18.1e}  "
                     f"{told['mediapipe']:>16.3f}  {told['ms']:>4.1f}"
                 )
-            print("\n".join(figures["notes"]))
+                print("  " + "\n  ".join(told["notes"]))
     print(describe())
 
 
@@ -85,7 +89,7 @@ def _measure(encoder: str, data: tftune.Dataset) -> dict[str, Any]:
                 f"{form} mediapipe": float(np.mean(phone == expected)),
                 f"{form} ms": export.certificate.latency_ms,
             }
-            figures["notes"] = list(export.certificate.notes)
+            figures[f"{form} notes"] = list(export.certificate.notes)
     return figures
 
 

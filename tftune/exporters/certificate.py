@@ -155,6 +155,12 @@ def compare(
         for head in heads
     }
     problems = tuple(_problems(found, bounded, repeat_difference, budget))
+    if same is not None:
+        notes = [
+            *notes,
+            f"Of the {int(rows.sum())} of {len(split)} examples that reach both alike, the largest "
+            f"difference is {max(bounded.values()):.1e}.",
+        ]
     size, digest = size_and_digest(export)
     return Certificate(
         runtime=answers.runtime,

@@ -17,6 +17,7 @@ from tftune.builders.bert_tokens import BertTokens
 from tftune.builders.hub_encoder import HubEncoder
 from tftune.builders.text_ngrams import HashedNgrams
 from tftune.builders.transfer_model import TransferModel
+from tftune.config.model_spec import TASKS
 from tftune.data.dataset import Split
 from tftune.data.text_examples import Texts
 from tftune.errors import ConfigError, DataError
@@ -209,6 +210,11 @@ def text_phone(model: TransferModel, training: Split | None) -> BertPhone | Word
         ConfigError: if phones cannot run its encoder, or the training texts are missing.
     """
     layers = model.keras_model.layers
+    if any(head.task not in TASKS for head in model.heads):
+        raise ConfigError(
+            "MediaPipe's TextClassifier gives one answer a text; this model's are of another kind. "
+            "Serve it by `export_saved_model`."
+        )
     if len(model.keras_model.input.shape) == 2:
         raise ConfigError(
             "A model of pairs cannot go to a phone: MediaPipe's TextClassifier takes one text. "

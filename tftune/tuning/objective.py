@@ -120,6 +120,11 @@ def figures_of(
 
 def _known(heads: Sequence[HeadSpec]) -> dict[str, bool]:
     """Name the figures that heads have, the default first, and whether more of each is better."""
+    foreign = [head.task for head in heads if head.task not in _FIGURES]
+    if foreign:
+        raise ConfigError(
+            f"Heads that can be searched are {', '.join(_FIGURES)}. Received: {foreign[0]}."
+        )
     if len(heads) == 1:
         return _FIGURES[heads[0].task]
     by_name = {
