@@ -1,5 +1,6 @@
 """The fastest engine runs the trunk, and only if it gives Keras' numbers."""
 
+import os
 import time
 
 import keras
@@ -121,6 +122,17 @@ def test_a_damaged_conversion_is_ignored(small, sample, tmp_path, monkeypatch):
     kept.write_bytes(content)
     assert litert.kept_engine(tmp_path) is None
     assert engine_for(small, sample, 10_000, tmp_path).name == "litert"
+
+
+def test_time_in_which_other_programs_had_the_cores_does_not_count(sample):
+    class Waits:
+        name = "litert"
+
+        def __call__(self, inputs):
+            time.sleep(0.2)
+
+    (seconds,) = engines._seconds([Waits()], sample, rounds=1)
+    assert seconds < 0.2 / len(sample) / (os.cpu_count() or 1)
 
 
 def test_where_there_is_a_gpu_tensorflow_runs(small, monkeypatch):
