@@ -23,6 +23,7 @@ _HOMES = {
     "SearchResult": "tftune.results.search_result",
     "SearchSpace": "tftune.tuning.search_space",
     "Split": "tftune.data.dataset",
+    "TextAugmentation": "tftune.data.augment_texts",
     "TftuneError": "tftune.errors",
     "TrainingRun": "tftune.results.training_run",
     "TransferModel": "tftune.builders.transfer_model",
@@ -48,6 +49,7 @@ _HOMES = {
     "load_image_arrays": "tftune.data.image_arrays",
     "load_image_folder": "tftune.data.image_folder",
     "load_image_table": "tftune.data.image_table",
+    "load_tagged_words": "tftune.data.tagged_words",
     "load_text_folder": "tftune.data.text_folder",
     "load_text_table": "tftune.data.text_table",
     "load_texts": "tftune.data.text_folder",
@@ -81,11 +83,13 @@ if TYPE_CHECKING:
     from tftune.config.phase import Phase
     from tftune.config.plan import Plan
     from tftune.data.augment import Augmentation
+    from tftune.data.augment_texts import TextAugmentation
     from tftune.data.dataset import Dataset, Split
     from tftune.data.image_arrays import load_image_arrays
     from tftune.data.image_folder import load_image_folder
     from tftune.data.image_table import load_image_table
     from tftune.data.plot_augmentations import plot_augmentations
+    from tftune.data.tagged_words import load_tagged_words
     from tftune.data.text_folder import load_text_folder, load_texts
     from tftune.data.text_table import load_text_table
     from tftune.data.tf_dataset import load_tf_dataset

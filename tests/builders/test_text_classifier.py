@@ -181,6 +181,10 @@ def test_an_encoder_of_strings_trains_whole_and_travels_in_the_file(nnlm, data, 
     assert again.predict("a good film") == pytest.approx(answer, abs=1e-6)
 
 
+def _names(model):
+    return [weight.path for weight in model.keras_model.weights]
+
+
 def test_a_foreign_bert_pair_is_recognised_by_its_signature(converted_bert, data, tmp_path):
     """Without what tftune's converter adds, the pair is as any of TF-Hub's."""
     import shutil
@@ -188,12 +192,25 @@ def test_a_foreign_bert_pair_is_recognised_by_its_signature(converted_bert, data
     pair = tmp_path / "pair"
     shutil.copytree(converted_bert, pair, ignore=shutil.ignore_patterns("assets.extra"))
     model = tftune.build_text_classifier(pair, data)
-    assert [stage.name for stage in model.stages] == ["hub"]
+    assert [stage.name for stage in model.stages][:3] == ["embeddings", "layer_0", "layer_1"]
     own = tftune.build_text_classifier(converted_bert, data)
     texts = tf.constant(["it was good", "the film"])
     np.testing.assert_allclose(
         model.cut("pooled")[0].forward(texts), own.cut("pooled")[0].forward(texts), atol=1e-5
     )
+    promised = {weight.path for weight in promised_variables(model, "layer_1")}
+    assert {path.replace("/", ".").split(".")[0] for path in promised} == {"layer_1", "logits"}
+    before = dict(zip(_names(model), model.keras_model.get_weights(), strict=True))
+    plan = tftune.plan(
+        model, data, head_epochs=1, fine_tune_epochs=1, unfreeze="layer_1", estimate=False
+    )
+    assert plan.stages[1][0] == "layer_1" and model.boundary_below("layer_1") is None
+    plan = plan.replace(phases=[p.replace(interpolate=False) for p in plan.phases])
+    tftune.fine_tune(model, data, plan, verbose=False, from_scratch=False)
+    after = dict(zip(_names(model), model.keras_model.get_weights(), strict=True))
+    moved = {name for name, value in after.items() if (value != before[name]).any()}
+    assert moved <= promised  # the sentinel saw that all of them move in the first step
+    assert "yes" in str(model) and "no" in str(model)
     model.save(tmp_path / "model.keras")
     answer = model.predict("it was good")
     shutil.rmtree(pair)

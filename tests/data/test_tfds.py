@@ -98,3 +98,37 @@ def test_an_encoded_image_is_copied_as_it_is(prepared):
 def test_an_unknown_dataset_or_feature_is_refused_in_a_sentence(prepared, arguments, sentence):
     with pytest.raises(DataError, match=sentence):
         tftune.load_tfds(**{"data_dir": prepared[0], "download": False, **arguments})
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory):
+    """A tiny prepared dataset of texts."""
+    features = tfds.features.FeaturesDict(
+        {
+            "review": tfds.features.Text(),
+            "title": tfds.features.Text(),
+            "label": tfds.features.ClassLabel(names=["bad", "good"]),
+        }
+    )
+    rows = [{"review": f"naïve {i}", "title": f"t{i}", "label": i % 2} for i in range(12)]
+    return tfds.dataset_builders.store_as_tfds_dataset(
+        name="reviews",
+        version="1.0.0",
+        features=features,
+        split_datasets={"train": _dataset(features, rows), "test": _dataset(features, rows[:4])},
+        data_dir=tmp_path_factory.mktemp("tfds"),
+        description="Tiny.",
+    )
+
+
+def test_texts_and_pairs_of_texts_are_loaded_too(reviews):
+    data = tftune.load_tfds(reviews, text="review")
+    assert [len(split) for split in data.splits.values()] == [10, 2, 4]
+    assert set(data.test.examples.columns[0]) == {f"naïve {i}" for i in range(4)}
+    assert data.class_names == ("bad", "good")
+    pairs = tftune.load_tfds(reviews, text=["title", "review"])
+    assert {pairs.test.examples.text(i) for i in range(4)} == {
+        (f"t{i}", f"naïve {i}") for i in range(4)
+    }
+    with pytest.raises(DataError, match="2 of that kind"):
+        tftune.load_tfds(reviews)

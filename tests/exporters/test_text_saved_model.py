@@ -57,3 +57,15 @@ def test_what_texts_do_not_have_is_refused(exported, data, tmp_path):
         tftune.export_saved_model(
             model, tmp_path / "a", verify=data.train, bundle=True, frozen=True
         )
+
+
+def test_a_model_of_pairs_takes_pairs(converted_bert, tmp_path):
+    texts = [(f"the sky is {word}", "it was \0 good") for word in ("blue", "clear", "grey")] * 4
+    data = tftune.load_texts(texts, ["x", "y", "z"] * 4)
+    model = tftune.build_text_classifier(converted_bert, data)
+    export = tftune.export_saved_model(model, tmp_path / "pairs", verify=data.train)
+    assert export.certificate.heads[0].max_difference <= 1e-6
+    serve = tf.saved_model.load(export.path).signatures["serving_default"]
+    (row,) = serve(text=tf.constant([["the sky is blue", "is it ?"]]))["probabilities"].numpy()
+    expected = model.predict(("the sky is blue", "is it ?"))
+    assert dict(zip(model.class_names, row, strict=True)) == pytest.approx(expected, abs=1e-6)

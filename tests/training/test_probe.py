@@ -17,7 +17,7 @@ def test_the_probe_gives_the_probabilities_of_a_plain_regression(num_classes, nu
     probe = fit_probe(features, labels, features[:20], labels[:20], num_classes)
     plain = LogisticRegression(C=probe.regularisation, max_iter=5000, tol=1e-8)
     expected = plain.fit(features, labels).predict_proba(features)
-    logits = features @ probe.kernel + probe.bias
+    logits = probe.temperature * (features @ probe.kernel + probe.bias)
     softmax = np.exp(logits - logits.max(1, keepdims=True))
     softmax /= softmax.sum(1, keepdims=True)
     # Both solvers stop at a gradient of about 1e-4.
@@ -38,8 +38,21 @@ def test_several_labels_an_example_are_one_regression_each():
     for column in range(3):
         plain = LogisticRegression(C=probe.regularisation, max_iter=5000, tol=1e-8)
         expected = plain.fit(features, several[:, column]).predict_proba(features)[:, 1]
-        ours = 1 / (1 + np.exp(-probe.logits(features)[:, column]))
+        ours = 1 / (1 + np.exp(-probe.temperature * probe.logits(features)[:, column]))
         np.testing.assert_allclose(ours, expected, atol=5e-3)
+
+
+def test_features_of_length_one_get_the_regularisation_that_is_right_most_often():
+    """Weak regularisation is surer of what it says of them, and wrong more often."""
+    features, labels = _separable(1200, 80, 8, noise=3.0)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    parts = [slice(0, 80), slice(80, 200), slice(200, 1200)]
+    (train, validation, test) = [(features[part], labels[part]) for part in parts]
+    probe = fit_probe(*train, *validation, 8)
+    right = (probe.logits(test[0]).argmax(axis=1) == test[1]).mean()
+    weak = LogisticRegression(C=100, max_iter=5000).fit(*train).score(*test)
+    assert probe.regularisation <= 1 and probe.temperature < 1
+    assert right >= weak
 
 
 def test_a_class_without_examples_is_never_chosen():

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tftune.builders import bert_math
 from tftune.builders.bert_math import BertShape
 from tftune.builders.bert_tokens import segments_of
+from tftune.builders.word_layers import split_marks
 
 # It adds the same to all logits of a query, which softmax ignores: its gradient is rounding error.
 _IDLE = ("key_bias",)
@@ -67,20 +68,26 @@ class BertEmbeddings(_BertLayer):
         shape: the encoder's sizes.
         pad: id of the padding.
         end: id of [SEP], which parts the texts of a pair.
+        of_words: whether the ids say where words begin; see `tftune.builders.word_layers`.
     """
 
-    def __init__(self, shape: Any, pad: int, end: int, **arguments: Any) -> None:
+    def __init__(
+        self, shape: Any, pad: int, end: int, of_words: bool = False, **arguments: Any
+    ) -> None:
         super().__init__(shape, **arguments)
-        self.pad, self.end = pad, end
+        self.pad, self.end, self.of_words = pad, end, of_words
         self._add(self.shape.embedding_weights)
 
     def call(self, token_ids: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Return a sequence, shape (batch, length, hidden_size + 1)."""
+        mask = tf.not_equal(token_ids, self.pad)
+        if self.of_words:
+            token_ids, mask = split_marks(token_ids, self.pad)
         return bert_math.embed(
             self.shape,
             self.values(),
             token_ids,
-            tf.not_equal(token_ids, self.pad),
+            mask,
             segments_of(token_ids, self.end),
             lambda x: self._drop(x, training=training),
         )
@@ -91,7 +98,8 @@ class BertEmbeddings(_BertLayer):
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds the layer, without its weights."""
-        return {**super().get_config(), "pad": self.pad, "end": self.end}
+        own = {"pad": self.pad, "end": self.end, "of_words": self.of_words}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable(package="tftune")

@@ -1,7 +1,8 @@
 """The arithmetic of BERT in plain TensorFlow operations, for Keras layers and SavedModels alike.
 
 A sequence travels as one tensor, shape (batch, length, hidden_size + 1): its last channel is the
-attention mask. So one tensor is alive between any two layers, where the network can be cut.
+attention mask, 0 for padding and 1 for tokens (2 says more of them, see `word_layers`). So one
+tensor is alive between any two layers, where the network can be cut.
 """
 
 from __future__ import annotations
@@ -161,7 +162,8 @@ def transform(
         return tf.transpose(parts, (0, 2, 1, 3))
 
     logits = tf.matmul(heads("query"), heads("key"), transpose_b=True) * head**-0.5
-    logits += (1 - mask[:, tf.newaxis, tf.newaxis, :, 0]) * _NOT_ATTENDED
+    attended_to = tf.minimum(mask, 1)[:, tf.newaxis, tf.newaxis, :, 0]
+    logits += (1 - attended_to) * _NOT_ATTENDED
     attended = tf.matmul(drop_attention(tf.nn.softmax(logits)), heads("value"))
     joined = tf.reshape(tf.transpose(attended, (0, 2, 1, 3)), (-1, length, width))
     x = _normalize(

@@ -136,11 +136,15 @@ class BertTokens(keras.layers.Layer):
         Args:
             texts: strings, shape (batch,) or, for pairs, (batch, 2).
         """
-        texts = tf.strings.substr(texts, 0, _BYTES_A_TOKEN * self.sequence_length)
+        texts = self.bounded(texts)
         columns = tf.unstack(texts, axis=1) if texts.shape.rank == 2 else [texts]
         parts = [self.tokenizer.tokenize(column) for column in columns]
         packed = self.tokenizer.pack(parts, self.sequence_length)
         return packed.to_tensor(self.tokenizer.pad)
+
+    def bounded(self, texts: tf.Tensor) -> tf.Tensor:
+        """Cut off what lies behind anything that could be read."""
+        return tf.strings.substr(texts, 0, _BYTES_A_TOKEN * self.sequence_length)
 
     def compute_output_spec(self, texts: Any) -> keras.KerasTensor:
         """Say what comes out; the length depends on the batch."""

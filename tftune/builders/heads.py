@@ -9,13 +9,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from tftune.config.model_spec import HeadSpec
+from tftune.builders.word_layers import Channels, WordProbabilities, WordScores
+from tftune.config.model_spec import TAGS, HeadSpec
 from tftune.data.targets import Target
 from tftune.errors import ConfigError, check_choice
 
 POOLED = "pooled"
 LOGITS = "logits"
 STEPS = "steps"
+TOKENS = "token_scores"
 TEMPERATURE = "temperature"
 PROBABILITIES = "probabilities"
 VALUES = "values"
@@ -55,6 +57,7 @@ def attach_heads(
     dropout: float = 0.2,
     hidden: Sequence[int] = (),
     activation: str = "relu",
+    most_words: int = 0,
 ) -> keras.KerasTensor | dict[str, keras.KerasTensor]:
     """Put a head for every target on shared features.
 
@@ -64,16 +67,24 @@ def attach_heads(
         dropout: share of features dropped in training, before every dense layer.
         hidden: units of hidden layers that the heads share, from the features upwards.
         activation: of the hidden layers.
+        most_words: how many words of a text a head of tags answers for.
 
     Returns:
         For one head its output, for several a dictionary by head name. Multiclass: probabilities
         that sum to 1; multilabel: a probability for each class; regression: values in the target's
-        own units. Logits are divided by a temperature on the way, in a layer of the graph.
+        own units. Tags: probabilities for every word, shape (batch, most_words, num_tags). Logits
+        are divided by a temperature on the way, in a layer of the graph.
     """
-    x = keras.layers.Dropout(dropout, name="head_dropout")(pooled)
+    of_words = heads[0].task == TAGS
+    x = Channels(name="channels")(pooled) if of_words else pooled
+    x = keras.layers.Dropout(dropout, name="head_dropout")(x)
     for number, units in enumerate(hidden, start=1):
         x = keras.layers.Dense(units, activation=activation, name=f"head_hidden_{number}")(x)
         x = keras.layers.Dropout(dropout, name=f"head_dropout_{number}")(x)
+    if of_words:
+        scores = keras.layers.Dense(len(heads[0].class_names), name=dense_layer(heads[0]))(x)
+        scores = WordScores(most_words, name=heads[0].logits_layer)(scores, pooled)
+        return WordProbabilities(name=heads[0].output_layer, dtype="float32")(scores)
     outputs = {head.name: _answer(x, head) for head in heads}
     return outputs if len(heads) > 1 else outputs[heads[0].name]
 
@@ -115,6 +126,8 @@ def head_specs(
 
 def dense_layer(head: HeadSpec) -> str:
     """Name the layer that holds a head's own weights."""
+    if head.task == TAGS:
+        return head.logits_layer.removesuffix(LOGITS) + TOKENS
     return head.logits_layer.removesuffix(LOGITS) + STEPS if head.ordered else head.logits_layer
 
 
@@ -124,8 +137,8 @@ def by_head(heads: Sequence[HeadSpec], values: Any) -> Mapping[str, Any]:
 
 
 def temperature_layer(head: HeadSpec) -> str | None:
-    """Name the layer that divides a head's logits by its temperature; None for regression."""
-    if head.task == "regression":
+    """Name the layer that divides logits by the temperature; None for regression and tags."""
+    if head.task in ("regression", TAGS):
         return None
     return head.logits_layer.removesuffix(LOGITS) + TEMPERATURE
 
@@ -152,6 +165,10 @@ def outputs_from_logits(
             answer = rows * np.array(head.scale) + np.array(head.offset)
         elif head.task == "multilabel":
             answer = 0.5 * (1 + np.tanh(rows / temperatures[head.name] / 2))  # never overflows
+        elif head.task == TAGS:
+            present = np.any(rows, axis=-1, keepdims=True)
+            answer = np.exp(rows - rows.max(axis=-1, keepdims=True)) * present
+            answer /= np.maximum(answer.sum(axis=-1, keepdims=True), 1e-30)
         else:
             rows = rows / temperatures[head.name]
             answer = np.exp(rows - rows.max(axis=1, keepdims=True))

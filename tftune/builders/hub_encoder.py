@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tftune.builders.bert_to_hub import INPUTS
@@ -15,6 +17,7 @@ from tftune.builders.hub_layer import HubLayer, bundled_path, load_saved_model, 
 from tftune.errors import ConfigError
 
 _VECTORS = ("default", "pooled_output")
+_OTHER = "other"
 
 
 @keras.saving.register_keras_serializable(package="tftune")
@@ -47,6 +50,26 @@ class HubEncoder(HubLayer):
             self._preprocessor_path = path
             self._prepare = load_saved_model(path)
         self._check_kind()
+        self._trainable_ids -= self._idle_ids()
+        self._mark()
+
+    @property
+    def variable_stages(self) -> dict[str, tuple[str, ...]]:
+        """What can train by itself, from the input upwards: names of variables by stage.
+
+        Stages are told by what variables are called, as TF-Hub's BERT encoders call them:
+        embeddings, layers by number, pooler. Empty where names tell nothing of the kind.
+        """
+        found: dict[str, list[str]] = {}
+        fixed = {id(variable) for variable in self.fixed_weights}
+        for variable in self._adopted:
+            if id(variable) not in fixed:
+                found.setdefault(_stage_of(variable.name), []).append(variable.name)
+        numbers = sorted(int(name.removeprefix("layer_")) for name in found if "layer_" in name)
+        if not numbers or _OTHER in found:
+            return {}
+        order = ("embeddings", *(f"layer_{number}" for number in numbers), "pooler")
+        return {name: tuple(found[name]) for name in order if name in found}
 
     def call(self, texts: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Return vectors, shape (batch, channels).
@@ -83,6 +106,27 @@ class HubEncoder(HubLayer):
             return self._loaded(inputs, training=training)
         return self._loaded(inputs)
 
+    def _idle_ids(self) -> set[int]:
+        """Find variables that the vectors do not depend on, such as a pooler nobody asks.
+
+        The bias of attention's keys adds the same to all logits of a query, which softmax ignores.
+        """
+        variables = list(self._loaded.trainable_variables)
+        with tf.GradientTape() as tape:
+            vectors = _vectors(self._run(tf.constant(["a few words, and one more."]), False))
+            mixed = tf.reduce_sum(vectors * tf.range(1.0, self._channels + 1))
+        try:
+            gradients = tape.gradient(mixed, variables)
+        except LookupError:  # an operation without a gradient; only frozen is it of use
+            return set()
+        return {
+            id(variable)
+            for variable, gradient in zip(variables, gradients, strict=True)
+            if gradient is None
+            or not np.any(getattr(gradient, "values", gradient))
+            or re.search(r"(?:^|[./_])key[./_]bias(?::0)?$", variable.name)
+        }
+
     def _check_kind(self) -> None:
         """Say in a sentence what is wrong with an encoder that does not fit."""
         spec = tf.TensorSpec((None,), tf.string)
@@ -117,6 +161,14 @@ class HubEncoder(HubLayer):
             f"`encoder` must turn strings, shape (batch,), into vectors, shape (batch, channels), "
             f"alone or behind a `preprocessor`. {self.handle!r} takes {takes}{given}."
         )
+
+
+def _stage_of(variable: str) -> str:
+    number = re.search(r"(?:^|[./_])layer[_.]?(\d+)(?:[./_]|$)", variable)
+    if number:
+        return f"layer_{int(number.group(1))}"
+    kinds = (("pooler", "pooler"), ("embedding", "embeddings"))
+    return next((stage for part, stage in kinds if part in variable.lower()), _OTHER)
 
 
 def _vectors(outputs: Any) -> Any:

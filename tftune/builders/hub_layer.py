@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ class HubLayer(keras.layers.Layer):
     """Calls a SavedModel whose variables it shares.
 
     The SavedModel always runs in inference mode, so that its batch normalization keeps its
-    statistics. It trains whole or not at all. A saved model carries it inside the file.
+    statistics. It trains whole, not at all, or in what `train_only` names. A saved model carries it
+    inside the file.
 
     Args:
         handle: a folder, or a handle that tensorflow-hub resolves.
@@ -68,6 +69,7 @@ class HubLayer(keras.layers.Layer):
         self._takes_training = _takes_training(self._loaded)
         self._trainable_ids = {id(v) for v in self._loaded.trainable_variables}
         self._adopted = _adopt(self._loaded, self._trainable_ids)
+        self._chosen: frozenset[str] | None = None
         self.supports_jit = False
         self.built = True
         self._mark()
@@ -81,6 +83,11 @@ class HubLayer(keras.layers.Layer):
     def trainable(self, value: bool) -> None:
         # Keras' own setter would also train what the SavedModel keeps fixed.
         keras.layers.Layer.trainable.fset(self, value)
+        self._mark()
+
+    def train_only(self, names: Iterable[str] | None) -> None:
+        """Freeze all variables but these, while the layer trains; None frees all."""
+        self._chosen = None if names is None else frozenset(names)
         self._mark()
 
     @property
@@ -127,7 +134,9 @@ class HubLayer(keras.layers.Layer):
 
     def _mark(self) -> None:
         for variable in getattr(self, "_adopted", ()):
-            variable.trainable = self._trainable and id(variable.value) in self._trainable_ids
+            chosen = self._chosen is None or variable.name in self._chosen
+            own = id(variable.value) in self._trainable_ids
+            variable.trainable = self._trainable and own and chosen
 
 
 @contextlib.contextmanager

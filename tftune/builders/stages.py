@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 
@@ -37,6 +37,8 @@ class Stage:
         parameters: number of weights.
         flops: floating-point operations an example, counting a multiply-add as two; convolutions
             and dense layers only.
+        variables: the names of its weights, where the stage is part of a layer that cannot be cut:
+            it can be frozen by itself, but the whole layer runs.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Stage:
     layers: tuple[str, ...]
     parameters: int
     flops: int
+    variables: tuple[str, ...] = ()
 
 
 def cut_points(model: keras.Model) -> list[CutPoint]:
@@ -112,7 +115,7 @@ def find_stages(model: keras.Model) -> tuple[Stage, ...]:
         seen[family] = seen.get(family, 0) + 1
         name = family if seen[family] == 1 else f"{family}_{seen[family]}"
         stages.append(_stage(name, below, above, inside))
-    return tuple(stages)
+    return tuple(part for stage in stages for part in _parts(stage, operations))
 
 
 def unfrozen_stages(stages: Sequence[Stage], unfreeze: str | int | float) -> tuple[Stage, ...]:
@@ -228,18 +231,50 @@ def _stage(name: str, below: CutPoint, above: CutPoint, inside: Sequence[keras.O
     )
 
 
-def trained_weights(layer: keras.Layer) -> list[keras.Variable]:
+def _parts(stage: Stage, operations: Sequence[keras.Operation]) -> list[Stage]:
+    """Part a stage of one layer into those that the layer itself tells by its variables' names."""
+    inside = {
+        operation.name: operation for operation in operations if operation.name in stage.layers
+    }
+    for layer in inside.values():
+        named = getattr(layer, "variable_stages", None)
+        if named:
+            sizes = {variable.name: math.prod(variable.shape) for variable in layer.weights}
+            return [
+                replace(
+                    stage, name=name, parameters=sum(sizes[own] for own in names), variables=names
+                )
+                for name, names in named.items()
+            ]
+    return [stage]
+
+
+def variables_of(stages: Sequence[Stage], layer: str) -> set[str] | None:
+    """Return the names of a layer's weights that belong to stages; None for all of them."""
+    own = [stage for stage in stages if layer in stage.layers]
+    if not own or not all(stage.variables for stage in own):
+        return None
+    return {name for stage in own for name in stage.variables}
+
+
+def trained_weights(layer: keras.Layer, stages: Sequence[Stage] = ()) -> list[keras.Variable]:
     """List what of a layer training moves once its stage is unfrozen, whatever is frozen now.
 
     Statistics are not among them, and BatchNormalization keeps all it has.
 
     Args:
         layer: a layer of a model's graph.
+        stages: those that are unfrozen, which may hold some of its weights only.
     """
     if isinstance(layer, (keras.layers.BatchNormalization, keras.layers.Normalization)):
         return []
     fixed = {id(variable) for variable in getattr(layer, "fixed_weights", ())}
-    return [variable for variable in layer.weights if id(variable) not in fixed]
+    chosen = variables_of(stages, layer.name)
+    return [
+        variable
+        for variable in layer.weights
+        if id(variable) not in fixed and (chosen is None or variable.name in chosen)
+    ]
 
 
 def _inputs_of(operation: keras.Operation) -> list[keras.KerasTensor]:

@@ -15,7 +15,7 @@ from tftune.builders.heads import POOLED, attach_heads, head_specs
 from tftune.builders.image_classifier import check_head, targets_of
 from tftune.builders.text_encoders import NGRAMS, build_encoder
 from tftune.builders.transfer_model import TransferModel
-from tftune.config.model_spec import ModelSpec
+from tftune.config.model_spec import TAGS, ModelSpec
 from tftune.data.text_examples import Texts
 from tftune.errors import ConfigError, DataError
 
@@ -46,7 +46,8 @@ def build_text_classifier(
             strings (NNLM, Universal Sentence Encoder) or of BERT's kind: a handle or a folder; or
             "ngrams", hashed words and parts of words, which is not pretrained: it needs no download
             and is the floor that pretrained encoders are compared with.
-        data: a Dataset or Split of texts; each of its targets gets a head, by its own task.
+        data: a Dataset or Split of texts; each of its targets gets a head, by its own task. Tags of
+            words, as `tftune.load_tagged_words` gives them, need a converted BERT.
         preprocessor: the TF-Hub preprocessor that belongs to an encoder of BERT's kind.
         class_names: the class names (for regression, the quantities), when there is no `data`.
         task: "multiclass" (two classes included), "multilabel" or "regression", when there is no
@@ -70,6 +71,12 @@ def build_text_classifier(
     """
     heads = head_specs(targets_of(data, class_names, task))
     check_head(dropout, hidden, activation)
+    of_words = any(head.task == TAGS for head in heads)
+    if of_words and (len(heads) > 1 or num_texts == 2):
+        raise ConfigError(
+            "Tags of words take a model with one head and one text. Received: "
+            f"{len(heads)} heads, `num_texts` {num_texts}."
+        )
     examples = getattr(getattr(data, "train", data), "examples", None)
     if examples is not None and not isinstance(examples, Texts):
         raise DataError("`data` must hold texts, as `tftune.load_text_table` gives them.")
@@ -80,10 +87,14 @@ def build_text_classifier(
     count = examples.num_texts if examples is not None else num_texts or 1
 
     def fitting_length(tokens: BertTokens) -> int | None:
-        return None if examples is None else _fitting_length(tokens, examples)
+        # A text's words that are cut off would get no tag.
+        covered = 1.0 if of_words else _COVERED
+        return None if examples is None else _fitting_length(tokens, examples, covered)
 
-    built = build_encoder(encoder, preprocessor, sequence_length, count, fitting_length)
-    outputs = attach_heads(built.pooled, heads, dropout, hidden, activation)
+    built = build_encoder(encoder, preprocessor, sequence_length, count, fitting_length, of_words)
+    outputs = attach_heads(
+        built.pooled, heads, dropout, hidden, activation, built.contract.sequence_length
+    )
     network = keras.Model(built.inputs, outputs, name="classifier")
     spec = ModelSpec(
         preset=built.name,
@@ -98,8 +109,8 @@ def build_text_classifier(
     return model
 
 
-def _fitting_length(tokens: BertTokens, examples: Texts) -> int:
-    """Return the power of two that holds most texts whole."""
+def _fitting_length(tokens: BertTokens, examples: Texts, covered: float) -> int:
+    """Return the power of two that holds this share of the texts whole."""
     chosen = np.unique(np.linspace(0, len(examples) - 1, min(_COUNTED, len(examples))).astype(int))
     read = examples.take(chosen).text_reader(examples.num_texts)
     counts = []
@@ -107,5 +118,5 @@ def _fitting_length(tokens: BertTokens, examples: Texts) -> int:
         indices = range(start, min(start + 64, len(chosen)))
         batch = tf.stack([read(tf.constant(index, tf.int64)) for index in indices])
         counts.append(np.count_nonzero(tokens(batch).numpy() != tokens.tokenizer.pad, axis=1))
-    wanted = float(np.quantile(np.concatenate(counts), _COVERED, method="inverted_cdf"))
+    wanted = float(np.quantile(np.concatenate(counts), covered, method="inverted_cdf"))
     return max(8, 1 << int(np.ceil(np.log2(max(wanted, 1)))))

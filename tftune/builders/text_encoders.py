@@ -17,6 +17,7 @@ from tftune.builders.heads import POOLED
 from tftune.builders.hub_encoder import HubEncoder
 from tftune.builders.hub_layer import resolve_handle
 from tftune.builders.text_ngrams import HashedNgrams
+from tftune.builders.word_layers import BertWordTokens
 from tftune.config.text_input import TextInput
 from tftune.errors import ConfigError
 
@@ -54,6 +55,7 @@ def build_encoder(
     sequence_length: int | None,
     num_texts: int,
     lengths: Any = None,
+    of_words: bool = False,
 ) -> TextEncoder:
     """Build an encoder of any kind.
 
@@ -64,13 +66,15 @@ def build_encoder(
         num_texts: texts an example, 1 or 2.
         lengths: called with a `BertTokens` layer of the longest length there is; gives the token
             counts of the data's texts, or None without data.
+        of_words: give a vector for every token, with marks where words begin, instead of one for
+            the text.
 
     Raises:
         WeightsError: if there is no such encoder.
         ConfigError: if it is of no known kind, or a setting is invalid.
     """
     text = keras.Input(() if num_texts == 1 else (num_texts,), dtype="string", name="text")
-    if str(encoder) == NGRAMS:
+    if str(encoder) == NGRAMS and not of_words:
         features = HashedNgrams(name=NGRAMS)(text)
         pooled = keras.layers.Identity(name=POOLED)(features)
         return TextEncoder(NGRAMS, text, features, pooled, TextInput(0, num_texts))
@@ -79,10 +83,19 @@ def build_encoder(
         if (pair / PREPROCESSOR / "saved_model.pb").is_file():
             preprocessor = preprocessor or pair / PREPROCESSOR
         encoder = pair / ENCODER
+    if str(encoder) == NGRAMS:
+        raise ConfigError(
+            "Tags of words need an encoder that `tftune.convert_bert` wrote. Received: 'ngrams'."
+        )
     folder = resolve_handle(os.fspath(encoder), "encoder")
     if is_converted(folder):
         checkpoint = read_converted(folder)
-        return _bert(checkpoint, text, sequence_length, num_texts, lengths)
+        return _bert(checkpoint, text, sequence_length, num_texts, lengths, of_words)
+    if of_words:
+        raise ConfigError(
+            "Tags of words need an encoder that `tftune.convert_bert` wrote. "
+            f"Received: {os.fspath(encoder)!r}."
+        )
     if num_texts != 1:
         raise ConfigError(
             "Pairs of texts need an encoder that `tftune.convert_bert` wrote, or 'ngrams'. "
@@ -114,6 +127,7 @@ def _bert(
     sequence_length: int | None,
     num_texts: int,
     lengths: Any,
+    of_words: bool,
 ) -> TextEncoder:
     shape = checkpoint.shape
     fewest = 2 + num_texts
@@ -126,9 +140,9 @@ def _bert(
             f"`sequence_length` must be between {fewest} and {shape.max_length}, the positions the "
             f"model was trained with. Received: {sequence_length}."
         )
-    tokens = _tokens(checkpoint, sequence_length)
+    tokens = _tokens(checkpoint, sequence_length, BertWordTokens if of_words else BertTokens)
     embeddings = BertEmbeddings(
-        shape, tokens.tokenizer.pad, tokens.tokenizer.end, name="embeddings"
+        shape, tokens.tokenizer.pad, tokens.tokenizer.end, of_words, name="embeddings"
     )
     embeddings.assign(checkpoint.weights["embeddings"])
     x = embeddings(tokens(text))
@@ -136,7 +150,9 @@ def _bert(
         layer = BertLayer(shape, name=f"layer_{number}")
         layer.assign(checkpoint.weights[layer.name])
         x = layer(x)
-    if checkpoint.pooling == "pooler":
+    if of_words:
+        pooled = keras.layers.Identity(name=POOLED)(x)
+    elif checkpoint.pooling == "pooler":
         pooler = BertPooler(shape, name="pooler")
         pooler.assign(checkpoint.weights["pooler"])
         x = pooler(x)
@@ -148,6 +164,8 @@ def _bert(
     return TextEncoder(checkpoint.name, text, x, pooled, contract)
 
 
-def _tokens(checkpoint: BertCheckpoint, sequence_length: int) -> BertTokens:
+def _tokens(
+    checkpoint: BertCheckpoint, sequence_length: int, kind: type[BertTokens] = BertTokens
+) -> BertTokens:
     vocabulary = "\n".join(checkpoint.vocabulary)
-    return BertTokens(vocabulary, checkpoint.lowercase, sequence_length, name="tokens")
+    return kind(vocabulary, checkpoint.lowercase, sequence_length, name="tokens")

@@ -12,14 +12,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tftune.builders.answers import answer_of
 from tftune.builders.heads import outputs_from_logits, temperature_layer
 from tftune.builders.model_file import read_model, write_model
 from tftune.builders.model_inputs import image_as_input, texts_as_input
 from tftune.builders.sequences import PadSequence
-from tftune.builders.stages import Stage, find_stages, operation_flops, unfrozen_stages
+from tftune.builders.stages import (
+    Stage,
+    find_stages,
+    operation_flops,
+    unfrozen_stages,
+    variables_of,
+)
 from tftune.builders.trunk import Trunk, compiled
 from tftune.config.image_input import ImageInput
-from tftune.config.model_spec import HeadSpec, ModelSpec
+from tftune.config.model_spec import TAGS, HeadSpec, ModelSpec
 from tftune.config.phase import Unfreeze
 from tftune.config.text_input import TextInput
 from tftune.display import Displayed, Table
@@ -150,7 +157,7 @@ class TransferModel(Displayed):
         """Name the layer at which the network is cut when `unfreeze` trains.
 
         Returns:
-            The layer's name; None when everything trains and nothing is frozen.
+            The layer's name; None when everything trains, or part of what cannot be cut.
 
         Raises:
             ConfigError: if `unfreeze` names no stage of this model.
@@ -158,7 +165,7 @@ class TransferModel(Displayed):
         unfrozen = unfrozen_stages(self.stages, unfreeze)
         if not unfrozen:
             return self.spec.pooled_layer
-        if len(unfrozen) == len(self.stages):
+        if len(unfrozen) == len(self.stages) or unfrozen[0].variables:
             return None
         return unfrozen[0].boundary.layer
 
@@ -215,11 +222,14 @@ class TransferModel(Displayed):
             unfreeze: what of the backbone trains.
         """
         frozen = {operation.name for operation in self.backbone.operations}
-        for stage in unfrozen_stages(self.stages, unfreeze):
+        unfrozen = unfrozen_stages(self.stages, unfreeze)
+        for stage in unfrozen:
             frozen -= set(stage.layers)
         for layer in self.keras_model.layers:
             is_batch_norm = isinstance(layer, keras.layers.BatchNormalization)
             layer.trainable = layer.name not in frozen and not is_batch_norm
+            if hasattr(layer, "train_only"):
+                layer.train_only(variables_of(unfrozen, layer.name))
 
     def outputs_from_logits(self, logits: Any) -> Any:
         """Compute what `keras_model` gives from what `logits_model` gives.
@@ -243,8 +253,8 @@ class TransferModel(Displayed):
 
         Returns:
             Class names with probabilities, most probable first; for multilabel each class's own
-            probability; for regression values by name; for several heads such answers by head. A
-            list of these when a list or a batch came in.
+            probability; for regression values by name; for tags of words see `answer_of`; for
+            several heads such answers by head. A list of these when a list or a batch came in.
 
         Raises:
             DataError: if a file cannot be read as an image.
@@ -271,10 +281,13 @@ class TransferModel(Displayed):
             pixels = np.stack([self.prepare(image) for image in batch])
             outputs = self.predict_probabilities(pixels)
         if len(self.heads) == 1:
-            answers: list[dict[str, Any]] = [_answer(self.heads[0], row) for row in outputs]
+            answers: list[dict[str, Any]] = [
+                answer_of(self.heads[0], row, example)
+                for row, example in zip(outputs, batch, strict=True)
+            ]
         else:
             answers = [
-                {head.name: _answer(head, outputs[head.name][index]) for head in self.heads}
+                {head.name: answer_of(head, outputs[head.name][index]) for head in self.heads}
                 for index in range(len(batch))
             ]
         if unknown and self.known is not None:
@@ -316,7 +329,9 @@ class TransferModel(Displayed):
         by_name = {layer.name: layer for layer in self.keras_model.layers}
         rows = []
         for stage in self.stages:
-            trains = any(by_name[n].trainable_weights for n in stage.layers if n in by_name)
+            layers = [by_name[name] for name in stage.layers if name in by_name]
+            trained = [weight.name for layer in layers for weight in layer.trainable_weights]
+            trains = bool(set(trained) & set(stage.variables or trained))
             shape = "x".join(str(side or "?") for side in stage.output.shape)
             row = (stage.name, shape, f"{stage.parameters:,}", f"{stage.flops / 1e6:,.0f}")
             rows.append((*row, "yes" if trains else "no"))
@@ -345,7 +360,8 @@ class TransferModel(Displayed):
         parts = []
         for head in self.heads:
             count = len(head.class_names)
-            thing = {"multiclass": "classes", "multilabel": "labels"}.get(head.task, "values")
+            things = {"multiclass": "classes", "multilabel": "labels", TAGS: "tags"}
+            thing = things.get(head.task, "values")
             part = f"{count} {thing if count != 1 else thing.removesuffix('s')}"
             parts.append(part if len(self.heads) == 1 else f"{head.name} ({part})")
         if isinstance(self.contract, TextInput):
@@ -380,11 +396,3 @@ def load(path: str | os.PathLike[str]) -> TransferModel:
     model = TransferModel(network, spec)
     model.known = known
     return model
-
-
-def _answer(head: HeadSpec, row: np.ndarray) -> dict[str, float]:
-    if head.task == "regression":
-        order = np.arange(len(row))
-    else:
-        order = np.argsort(-row, kind="stable")
-    return {head.class_names[index]: float(row[index]) for index in order}

@@ -182,7 +182,7 @@ def command(
         output=output,
         overwrite=overwrite,
         verbose=not quiet,
-        from_scratch=from_scratch,
+        from_scratch=from_scratch or None,
     )
     assert output is not None
     write_arguments(context, output)

@@ -26,6 +26,11 @@ class ImageInput:
     resize: str = "bilinear"
     background: tuple[int, int, int] = (255, 255, 255)
 
+    @property
+    def things(self) -> str:
+        """What a model with this contract reads, in the plural."""
+        return "images"
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_size", tuple(int(side) for side in self.image_size))
         if len(self.image_size) != 2 or min(self.image_size) < 1:

@@ -12,6 +12,8 @@ from tftune.config.text_input import TextInput
 from tftune.errors import ConfigError, check_choice
 
 TASKS = ("multiclass", "multilabel", "regression")
+TAGS = "tags"
+"""A class for every word of a text; such a head is alone."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class HeadSpec:
 
     Attributes:
         name: the target it predicts.
-        task: "multiclass", "multilabel" or "regression".
+        task: "multiclass", "multilabel", "regression" or "tags".
         class_names: one per output, in the order of the logits.
         logits_layer: name of the layer that gives the logits (for regression, scaled values).
         output_layer: name of the layer that gives probabilities (for regression, the values).
@@ -41,7 +43,7 @@ class HeadSpec:
     def __post_init__(self) -> None:
         for name in ("class_names", "offset", "scale"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        check_choice("task", self.task, TASKS)
+        check_choice("task", self.task, (*TASKS, TAGS))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ SCHEDULES = ("warmup_cosine", "constant", "one_cycle", "reduce_on_plateau")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 REGRESSION_LOSSES = ("squared_error", "huber")
 PHASE_NAMES = ("feature_extraction", "fine_tuning")
+CONTRASTIVE = "contrastive"
 
 Unfreeze = str | int | float
 """What of the backbone trains: "none", "all", a number of top stages, a share of its
@@ -27,7 +28,9 @@ class Phase:
     """One stretch of training with a fixed set of trainable layers.
 
     Attributes:
-        name: "feature_extraction" or "fine_tuning".
+        name: "feature_extraction", "fine_tuning", or "contrastive", which teaches the encoder which
+            texts are of one class and then starts the head from a probe; it takes epochs, rate,
+            batches, optimizer, `layer_decay` and `interpolate`, but no losses and no `patience`.
         unfreeze: what of the backbone trains; see `Unfreeze`.
         epochs: passes over the training split, at most.
         learning_rate: the peak of the schedule.
@@ -102,7 +105,7 @@ class Phase:
     def __post_init__(self) -> None:
         problems = []
         choices: list[tuple[str, object, Iterable[str]]] = [
-            ("name", self.name, PHASE_NAMES),
+            ("name", self.name, (*PHASE_NAMES, CONTRASTIVE)),
             ("schedule", self.schedule, SCHEDULES),
             ("precision", self.precision, PRECISIONS),
             ("regression_loss", self.regression_loss, REGRESSION_LOSSES),

@@ -200,7 +200,7 @@ class Plan(Displayed):
         columns = ("phase", "cut at", "to run", "cached", "engine", "on disk", "time")
         seconds = sum(cost.seconds for cost in self.costs)
         size = sum(cost.cache_bytes for cost in self.costs)
-        title = "What it will take, in images, space and time"
+        title = "What it will take, in examples, space and time"
         reasons = dict.fromkeys(
             f"engine {cost.engine}: {cost.reason}" for cost in self.costs if cost.engine
         )

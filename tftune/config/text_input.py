@@ -19,6 +19,11 @@ class TextInput:
     sequence_length: int = 0
     num_texts: int = 1
 
+    @property
+    def things(self) -> str:
+        """What a model with this contract reads, in the plural."""
+        return "texts"
+
     def __post_init__(self) -> None:
         if self.sequence_length < 0:
             raise ConfigError(

@@ -12,7 +12,7 @@ from tftune.data.dataset import Dataset
 from tftune.data.image_files import ImageFiles, check_images
 from tftune.data.image_folder import suffix_notes
 from tftune.data.labels import targets_of_table
-from tftune.data.tables import check_column, group_names, read_table, unlabelled_rows
+from tftune.data.tables import check_column, group_names, other_columns, read_table, unlabelled_rows
 from tftune.errors import DataError
 
 
@@ -104,11 +104,7 @@ def load_image_table(
         ready=None if split is None else check_split_names(list(kept[split]), repr(file.name)),
         notes=notes,
         skipped=skipped,
-        columns={
-            name: tuple(kept[name])
-            for name in dict.fromkeys(kept.columns)
-            if name not in (image, split, *labels) and list(kept.columns).count(name) == 1
-        },
+        columns=other_columns(kept, [image, split, *labels]),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tftune.config.model_spec import TAGS
 from tftune.data.targets import Target
 from tftune.errors import ConfigError, DataError
 
@@ -205,6 +206,10 @@ def _share_of(count: int, share: float) -> int:
 def _indicators(targets: Sequence[Target]) -> np.ndarray:
     columns = []
     for target in targets:
+        if target.task == TAGS:
+            occurs = [(target.labels == tag).any(axis=1) for tag in range(target.num_classes)]
+            columns.append(np.stack(occurs, axis=1))
+            continue
         if target.task == "multilabel":
             columns.append(np.nan_to_num(target.labels) > 0)
             continue

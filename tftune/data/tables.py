@@ -166,3 +166,17 @@ def group_names(values: Sequence[object]) -> list[str]:
         f"row {row}" if value is None or value == "" else f"group {value}"
         for row, value in enumerate(values)
     ]
+
+
+def other_columns(table: pd.DataFrame, used: Sequence[str | None]) -> dict[str, tuple[object, ...]]:
+    """Return the columns of a table that nothing was read from, by name.
+
+    Args:
+        table: one row an example.
+        used: the columns that are known otherwise; None stands for no column.
+    """
+    return {
+        name: tuple(table[name])
+        for name in dict.fromkeys(table.columns)
+        if name not in used and list(table.columns).count(name) == 1
+    }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tftune.config.model_spec import TASKS
+from tftune.config.model_spec import TAGS, TASKS
 from tftune.errors import DataError, check_choice
 
 DEFAULT_TARGET = "label"
@@ -18,11 +18,13 @@ class Target:
 
     Attributes:
         name: the label column's name; "label" where there is only one.
-        task: "multiclass" (two classes included), "multilabel" or "regression".
+        task: "multiclass" (two classes included), "multilabel", "regression", or "tags": a class
+            for every word.
         class_names: one a class; for regression, one a predicted quantity.
         labels: multiclass: int64, shape (num_examples,), in [0, num_classes); multilabel: float32,
             shape (num_examples, num_classes), 0 or 1; regression: float32, shape
-            (num_examples, num_quantities). Unknown values are -1 (multiclass) or NaN.
+            (num_examples, num_quantities); tags: int64, shape (num_examples, most words), -1
+            behind the words of a text. Unknown values are -1 (multiclass, tags) or NaN.
     """
 
     name: str
@@ -31,7 +33,7 @@ class Target:
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        check_choice("task", self.task, TASKS)
+        check_choice("task", self.task, (*TASKS, TAGS))
         expected = 1 if self.task == "multiclass" else 2
         if self.labels.ndim != expected:
             raise DataError(
@@ -49,8 +51,8 @@ class Target:
 
     @property
     def counts(self) -> np.ndarray:
-        """Examples of each class, int, shape (num_classes,); for regression, of known values."""
-        if self.task == "multiclass":
+        """Examples (for tags, words) of each class; for regression, known values. int, 1-D."""
+        if self.task in ("multiclass", TAGS):
             return np.bincount(self.labels[self.labels >= 0], minlength=self.num_classes)
         if self.task == "multilabel":
             return np.nansum(self.labels, axis=0).astype(int)
@@ -61,12 +63,14 @@ class Target:
         """Which examples have a value, bool, shape (num_examples,)."""
         if self.task == "multiclass":
             return self.labels >= 0
+        if self.task == TAGS:
+            return np.asarray((self.labels >= 0).any(axis=1))
         return np.isfinite(self.labels).all(axis=1)
 
     @property
     def partly_known(self) -> np.ndarray:
         """Which examples have a value for at least one class or quantity, bool, (num_examples,)."""
-        if self.task == "multiclass":
+        if self.task in ("multiclass", TAGS):
             return self.known
         return np.isfinite(self.labels).any(axis=1)
 

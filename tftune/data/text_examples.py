@@ -111,15 +111,11 @@ class Texts:
         return []
 
     def encoded(self, index: int, background: Sequence[int] = WHITE) -> bytes:
-        """Return the text in UTF-8.
-
-        Raises:
-            DataError: if the example is a pair.
-        """
-        text = self.text(index)
-        if not isinstance(text, str):
-            raise DataError("A pair of texts cannot be given as bytes.")
-        return text.encode("utf-8", "replace")
+        """Return the text in UTF-8; of a pair both, with a zero byte between them."""
+        row = [column[index] for column in self.columns]
+        if len(row) > 1:
+            row = [text.replace("\0", "") for text in row]
+        return "\0".join(row).encode("utf-8", "replace")
 
 
 def _no_pixels() -> DataError:

@@ -11,7 +11,7 @@ from tftune.data.assemble import assemble, check_split_names
 from tftune.data.bad_files import keep_good
 from tftune.data.dataset import Dataset
 from tftune.data.labels import targets_of_table
-from tftune.data.tables import check_column, group_names, read_table, unlabelled_rows
+from tftune.data.tables import check_column, group_names, other_columns, read_table, unlabelled_rows
 from tftune.data.text_examples import Texts
 from tftune.errors import DataError
 
@@ -55,7 +55,7 @@ def load_text_table(
             the Dataset's `skipped`.
 
     Returns:
-        A Dataset; its texts are in memory.
+        A Dataset; its texts are in memory. The table's other columns are in each split's `columns`.
 
     Raises:
         DataError: if the table cannot be read, lacks a column, or has rows that cannot be used.
@@ -99,6 +99,7 @@ def load_text_table(
         ready=None if split is None else check_split_names(list(kept[split]), repr(file.name)),
         notes=notes,
         skipped=skipped,
+        columns=other_columns(kept, [*columns, split, *labels]),
     )
 
 

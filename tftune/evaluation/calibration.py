@@ -10,6 +10,7 @@ from scipy.special import log_expit, log_softmax
 
 from tftune.builders.heads import by_head
 from tftune.builders.transfer_model import TransferModel
+from tftune.config.model_spec import TAGS
 from tftune.data.dataset import Split
 from tftune.errors import DataError, ShapeError
 from tftune.evaluation.evaluate import Progress, check_classes, logits_of_split
@@ -69,7 +70,7 @@ def calibrate_with(
     """
     found = []
     for head, target in zip(model.heads, split.targets, strict=True):
-        if head.task == "regression":
+        if head.task in ("regression", TAGS):
             continue
         rows = by_head(model.heads, logits)[head.name]
         found.append(_fit_head(head.name, head.task, np.asarray(rows), target.labels, seed))

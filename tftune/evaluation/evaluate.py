@@ -11,7 +11,7 @@ import numpy as np
 
 from tftune.builders.heads import by_head
 from tftune.builders.transfer_model import TransferModel
-from tftune.config.model_spec import HeadSpec
+from tftune.config.model_spec import TAGS, HeadSpec
 from tftune.data.bad_files import bad_files_named
 from tftune.data.dataset import Split
 from tftune.data.pipeline import input_batches
@@ -20,6 +20,7 @@ from tftune.evaluation.metrics import classification_evaluation
 from tftune.evaluation.multilabel_metrics import multilabel_evaluation
 from tftune.evaluation.regression_metrics import regression_evaluation
 from tftune.evaluation.reliability import confidences_of, measure_calibration
+from tftune.evaluation.tag_metrics import tag_evaluation
 from tftune.results.evaluation import Evaluation
 from tftune.results.predictions import Predictions
 
@@ -29,6 +30,7 @@ _METRICS: Mapping[str, Callable[..., Evaluation]] = {
     "multiclass": classification_evaluation,
     "multilabel": multilabel_evaluation,
     "regression": regression_evaluation,
+    TAGS: tag_evaluation,
 }
 
 
@@ -79,7 +81,7 @@ def evaluate_logits(model: TransferModel, split: Split, logits: Any, seed: int =
     for head, target in zip(model.heads, split.targets, strict=True):
         answers = outputs[head.name] if isinstance(outputs, Mapping) else outputs
         raw = by_head(model.heads, logits)[head.name]
-        known = target.known if head.task == "multiclass" else _any_known(target.labels)
+        known = target.partly_known
         if not known.any():
             raise DataError(f"No example of the {split.name} split has a known {head.name!r}.")
         rows = np.flatnonzero(known)
@@ -115,7 +117,7 @@ def evaluate_predictions(
     answers, labels = predictions.outputs, predictions.labels
     measured = _METRICS[task](answers, labels, class_names, seed=seed)
     calibration = None
-    if task != "regression":
+    if task not in ("regression", TAGS):
         calibration = measure_calibration(*confidences_of(answers, labels, task))
     return dataclasses.replace(measured, predictions=predictions, calibration=calibration)
 
@@ -137,7 +139,7 @@ def evaluate_heads(
     found = []
     for head, target in zip(heads, split.targets, strict=True):
         answers = np.asarray(outputs[head.name] if isinstance(outputs, Mapping) else outputs)
-        known = target.known if head.task == "multiclass" else _any_known(target.labels)
+        known = target.partly_known
         if not known.any():
             raise DataError(f"No example of the {split.name} split has a known {head.name!r}.")
         measured = _METRICS[head.task](
@@ -185,10 +187,6 @@ def _run(
             if on_progress:
                 on_progress(done, len(split))
     return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *answers)
-
-
-def _any_known(labels: np.ndarray) -> np.ndarray:
-    return np.isfinite(labels).any(axis=1)
 
 
 def check_classes(model: TransferModel, split: Split) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tftune.builders.transfer_model import TransferModel
-from tftune.config.model_spec import HeadSpec
+from tftune.config.model_spec import TAGS, HeadSpec
 from tftune.data.dataset import Split
 from tftune.errors import ExportError
 from tftune.evaluation.evaluate import check_classes, evaluate_heads, predict_split
@@ -25,6 +25,7 @@ _THRESHOLD = 0.5
 _METRICS = {
     "multiclass": ("accuracy", "macro_f1"),
     "multilabel": ("macro_f1", "micro_f1"),
+    TAGS: ("entity_f1", "word_accuracy"),
     "regression": ("rmse", "mae"),
 }
 _PACKAGES = ("tftune", "tensorflow", "keras", "ai-edge-litert", "numpy")
@@ -214,6 +215,10 @@ def _head_parity(
     if head.task == "multiclass":
         agreement = float(np.mean(expected.argmax(1) == received.argmax(1)))
         drop = before.accuracy - after.accuracy
+    elif head.task == TAGS:
+        read = expected.any(axis=-1)
+        agreement = float(np.mean((expected.argmax(-1) == received.argmax(-1))[read]))
+        drop = before.metrics["entity_f1"] - after.metrics["entity_f1"]
     elif head.task == "multilabel":
         agreement = float(np.mean((expected > _THRESHOLD) == (received > _THRESHOLD)))
         drop = before.metrics["macro_f1"] - after.metrics["macro_f1"]

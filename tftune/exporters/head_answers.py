@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tftune.config.model_spec import HeadSpec
+from tftune.config.model_spec import TAGS, HeadSpec
 
 
 def head_slugs(heads: Sequence[HeadSpec]) -> dict[str, str]:
@@ -52,8 +52,9 @@ def served_answers(heads: Sequence[HeadSpec], outputs: Any) -> dict[str, tf.Tens
     Returns:
         For a multiclass head `probabilities` and the same as `scores`, `classes` (all names, shape
         (batch, num_classes)) and `label` (the most probable, shape (batch,)); for multilabel these
-        without `label`; for regression `values` and `names`. Several heads have their slug before
-        each name.
+        without `label`; for regression `values` and `names`; for tags of words `probabilities`
+        (batch, words, num_classes), `classes` and `tags` (batch, words), empty where there is no
+        word. Several heads have their slug before each name.
     """
     slugs, keys = head_slugs(heads), answer_keys(heads)
     served: dict[str, tf.Tensor] = {}
@@ -61,6 +62,13 @@ def served_answers(heads: Sequence[HeadSpec], outputs: Any) -> dict[str, tf.Tens
         prefix = "" if len(heads) == 1 else f"{slugs[head.name]}_"
         rows = outputs[head.name] if isinstance(outputs, Mapping) else outputs
         names = tf.constant(list(head.class_names))
+        if head.task == TAGS:
+            best = tf.gather(names, tf.argmax(rows, axis=-1))
+            read = tf.reduce_any(rows > 0, axis=-1)
+            served[keys[head.name]] = rows
+            served[f"{prefix}tags"] = tf.where(read, best, tf.zeros_like(best))
+            served[f"{prefix}classes"] = tf.tile(names[tf.newaxis], [tf.shape(rows)[0], 1])
+            continue
         repeated = tf.tile(names[tf.newaxis], [tf.shape(rows)[0], 1])
         served[keys[head.name]] = rows
         if head.task == "regression":

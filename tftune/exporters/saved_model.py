@@ -30,7 +30,7 @@ from tftune.exporters.head_answers import answer_keys
 from tftune.exporters.served_network import served_network
 from tftune.exporters.serving_bundle import write_bundle
 from tftune.exporters.signatures import image_signatures, mark_methods
-from tftune.exporters.text_signatures import check_text_export, text_signatures
+from tftune.exporters.text_signatures import check_text_export, text_shape, text_signatures
 from tftune.exporters.warm_up import check_serving_api, write_warm_up
 from tftune.results.export import Certificate, Export
 
@@ -63,9 +63,9 @@ def export_saved_model(
     quantity. `embed` gives the features that the heads see. The class names and the model's own
     description are in `assets.extra/` too.
 
-    A model of texts takes `text`, a batch of strings, in `serving_default` and `embed`, and the
-    feature `text` of a tf.Example; it needs a server or program with the operations of TF-Text,
-    which TF Serving has, if its tokenizer is BERT's.
+    A model of texts takes `text`, a batch of strings (for pairs (batch, 2)), in `serving_default`
+    and `embed`, and the feature `text` of a tf.Example; it needs a server or program with the
+    operations of TF-Text, which TF Serving has, if its tokenizer is BERT's.
 
     With `verify` the export is loaded by plain TensorFlow in a process of its own, which imports
     neither tftune nor keras, and fed the examples' original files.
@@ -191,6 +191,7 @@ def run_saved_model(
             {
                 "folder": os.path.abspath(folder),
                 "input": "text" if reads_texts else "image_bytes",
+                "shape": text_shape(contract),
                 "libraries": _text_libraries() if reads_texts else [],
                 "outputs": list(keys.values()),
                 "files": files,

@@ -1,10 +1,10 @@
 """Runs an exported SavedModel as a server would: plain TensorFlow, no tftune, no keras.
 
 A program of its own, started with one argument: a JSON file with `folder` (the version folder),
-`input` (the name of the signature's input), `libraries` (of operations it needs), `files` (one
-example's bytes each), `outputs` (the names of the outputs wanted), `batch_size` and `output` (where
-to write the answers, .npz). It writes `first NAME` and `repeated NAME` for each output, the
-examples first, and `latency_ms`.
+`input` (the name of the signature's input), `shape` (of one example's strings, [] for one),
+`libraries` (of operations it needs), `files` (one example's bytes each), `outputs` (the names of
+the outputs wanted), `batch_size` and `output` (where to write the answers, .npz). It writes `first
+NAME` and `repeated NAME` for each output, the examples first, and `latency_ms`.
 """
 
 import importlib.machinery
@@ -56,7 +56,9 @@ def main() -> None:
         encoded = []
         for name in files[start : start + size]:
             with open(name, "rb") as stream:
-                encoded.append(stream.read())
+                content = stream.read()
+            # Only a pair of texts has a shape: its parts are divided by a zero byte.
+            encoded.append(content.split(b"\0") if request.get("shape") else content)
         for run in runs:
             started = time.perf_counter()
             answers = signature(**{request["input"]: tf.constant(encoded)})

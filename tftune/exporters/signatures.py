@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tftune.builders.transfer_model import TransferModel
-from tftune.config.model_spec import HeadSpec
+from tftune.config.model_spec import TAGS, HeadSpec
 from tftune.data.decode import decode_image
 from tftune.data.resize import resize_images
 from tftune.exporters.head_answers import head_slugs, served_answers
@@ -103,7 +103,10 @@ def image_signatures(model: TransferModel, network: ServedNetwork) -> dict[str, 
 
 
 def example_signatures(
-    heads: tuple[HeadSpec, ...], feature: str, answer: Callable[[tf.Tensor], Any]
+    heads: tuple[HeadSpec, ...],
+    feature: str,
+    answer: Callable[[tf.Tensor], Any],
+    shape: tuple[int, ...] = (),
 ) -> dict[str, Signature]:
     """Build the functions behind TF Serving's Classify and Regress APIs, which take tf.Example.
 
@@ -113,8 +116,9 @@ def example_signatures(
 
     Args:
         heads: the model's heads.
-        feature: the feature of the examples that the model reads, one string each.
-        answer: from these strings, shape (batch,), to the network's outputs.
+        feature: the feature of the examples that the model reads.
+        answer: from its strings, shape (batch, *shape), to the network's outputs.
+        shape: of the strings of one example.
 
     Returns:
         `classify` or `regress`; with several heads `classify_<slug>` and `regress_<slug>`, with
@@ -122,7 +126,7 @@ def example_signatures(
     """
 
     def parsed(inputs: tf.Tensor) -> tf.Tensor:
-        wanted = {feature: tf.io.FixedLenFeature([], tf.string)}
+        wanted = {feature: tf.io.FixedLenFeature(shape, tf.string)}
         return tf.io.parse_example(inputs, wanted)[feature]
 
     def rows(head: HeadSpec, inputs: tf.Tensor) -> tf.Tensor:
@@ -150,6 +154,8 @@ def example_signatures(
     found: dict[str, Signature] = {}
     for head in heads:
         suffix = "" if len(heads) == 1 else f"_{slugs[head.name]}"
+        if head.task == TAGS:
+            continue  # neither API has a place for an answer a word
         if head.task != "regression":
             found[f"classify{suffix}"] = Signature(classify(head), CLASSIFY)
             continue

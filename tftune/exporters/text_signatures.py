@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tftune.builders.transfer_model import TransferModel
+from tftune.config.image_input import ImageInput
 from tftune.config.text_input import TextInput
 from tftune.errors import ConfigError
 from tftune.exporters.head_answers import served_answers
@@ -20,14 +21,18 @@ EXAMPLE_FEATURE = "text"
 def check_text_export(contract: TextInput, bundle: bool, weights_dtype: str, frozen: bool) -> None:
     """Raise ConfigError if a text model cannot be exported like this."""
     problems = []
-    if contract.num_texts != 1:
-        problems.append("a model of pairs cannot be exported yet")
     if bundle:
         problems.append("`bundle` is for models of images")
     if weights_dtype != "float32" or frozen:
         problems.append("`weights_dtype` must be 'float32' and `frozen` False for models of texts")
     if problems:
         raise ConfigError(f"The model reads texts: {'; '.join(problems)}.")
+
+
+def text_shape(contract: ImageInput | TextInput) -> tuple[int, ...]:
+    """Return the shape of an example's strings: () for one text, (2,) for a pair."""
+    count = contract.num_texts if isinstance(contract, TextInput) else 1
+    return () if count == 1 else (count,)
 
 
 def text_signatures(model: TransferModel, network: ServedNetwork) -> dict[str, Signature]:
@@ -38,10 +43,11 @@ def text_signatures(model: TransferModel, network: ServedNetwork) -> dict[str, S
         network: runs it, tokenizer included.
 
     Returns:
-        By signature name: `serving_default` (strings), `embed` (the features the heads see), and
-        those of `tftune.exporters.signatures.example_signatures`.
+        By signature name: `serving_default` (strings, shape (batch,), for pairs (batch, 2)),
+        `embed` (the features the heads see), and those of `example_signatures`.
     """
-    strings = [tf.TensorSpec((None,), tf.string, name="text")]
+    shape = text_shape(model.contract)
+    strings = [tf.TensorSpec((None, *shape), tf.string, name="text")]
 
     # A function of its own, so that the signatures share its graph.
     @tf.function(input_signature=strings)
@@ -58,6 +64,6 @@ def text_signatures(model: TransferModel, network: ServedNetwork) -> dict[str, S
 
     return {
         "serving_default": Signature(serving_default),
-        **example_signatures(model.heads, EXAMPLE_FEATURE, outputs),
+        **example_signatures(model.heads, EXAMPLE_FEATURE, outputs, shape),
         "embed": Signature(embed),
     }

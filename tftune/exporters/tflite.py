@@ -10,6 +10,7 @@ from typing import Any
 
 from tftune.atomic import replaced_file, write_json
 from tftune.builders.transfer_model import TransferModel
+from tftune.config.model_spec import TAGS
 from tftune.config.text_input import TextInput
 from tftune.data.dataset import Split
 from tftune.errors import ConfigError, ExportError, OutputExistsError, check_choice
@@ -150,6 +151,10 @@ def _phone(model: TransferModel, quantize: str, training: Split | None) -> Phone
     """Return the model as a phone gets it."""
     if not isinstance(model.contract, TextInput):
         return ImagePhone(model)
+    if model.task == TAGS:
+        raise ConfigError(
+            "MediaPipe has no task for tags of words. Export the model with `export_saved_model`."
+        )
     if quantize not in (*TextPhone.forms, "auto"):
         raise ConfigError(
             f"`quantize` of a model of texts must be one of {(*TextPhone.forms, 'auto')}. "

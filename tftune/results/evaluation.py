@@ -23,6 +23,7 @@ _BASELINES = {
     "multiclass": "answering the shares of the classes, so the most frequent one",
     "multilabel": "answering each label's own share",
     "regression": "answering the mean",
+    "tags": "answering O, which finds no entity",
 }
 _HEADINGS = {
     "average_precision": "AP",
@@ -68,7 +69,9 @@ class Evaluation(Displayed):
             precision, recall and F1 (macro_, micro_, weighted_), label_accuracy, subset_accuracy,
             loss, brier, mean_average_precision and roc_auc. Regression, in its own units: mae,
             rmse, r2 and quantiles of the absolute error (median_error, p90_error, p95_error),
-            each the mean over the quantities. NaN where the examples do not define one.
+            each the mean over the quantities. Tags: entity_f1, entity_precision and entity_recall
+            over whole entities, macro_f1 over their types, word_accuracy. NaN where the examples do
+            not define one.
         intervals: 95% bootstrap intervals of these metrics.
         baseline: the same metrics of always giving the one answer that says nothing about the
             example: the shares of the classes in the split; for regression the mean.
@@ -77,7 +80,7 @@ class Evaluation(Displayed):
         confusion: int, shape (num_classes, num_classes); rows are true classes; of shape (0, 0)
             unless multiclass.
         class_names: the meaning of rows and columns.
-        task: "multiclass", "multilabel" or "regression".
+        task: "multiclass", "multilabel", "regression" or "tags".
         head: which head was measured.
         others: the evaluations of the model's other heads.
         notes: what the reader should know, one sentence each.
@@ -103,8 +106,9 @@ class Evaluation(Displayed):
 
     @property
     def headline(self) -> str:
-        """The metric that sums the head up: "accuracy", "macro_f1" or "rmse"."""
-        return {"multiclass": "accuracy", "multilabel": "macro_f1"}.get(self.task, "rmse")
+        """The metric that sums the head up: "accuracy", "macro_f1", "entity_f1" or "rmse"."""
+        headlines = {"multiclass": "accuracy", "multilabel": "macro_f1", "tags": "entity_f1"}
+        return headlines.get(self.task, "rmse")
 
     @property
     def accuracy(self) -> float:
@@ -207,7 +211,7 @@ class Evaluation(Displayed):
             (name, *(_shown(row[key]) for key in columns), int(row["support"]))
             for name, row in self.per_class.items()
         ]
-        kind = "quantity" if self.task == "regression" else "class"
+        kind = {"regression": "quantity", "tags": "entity"}.get(self.task, "class")
         shown: list[str | Table] = [
             Table(("metric", "value", "95% interval", "baseline"), self.rows(), title=title),
             f"Baseline: always {_BASELINES[self.task]}.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tftune.builders.sequences import without_padding
 from tftune.builders.transfer_model import TransferModel
+from tftune.builders.trunk import compiled
 from tftune.cache.activations import Activations
 from tftune.cache.store import ActivationStore
 from tftune.config.phase import Phase
@@ -45,7 +46,7 @@ class CutModel:
     model: TransferModel
     top: keras.Model
     boundary: str | None
-    activations: dict[str, Activations] = field(default_factory=dict)
+    activations: Mapping[str, Activations | np.ndarray] = field(default_factory=dict)
     views: Views | None = None
     drawn: list[Activations] = field(default_factory=list)
     repeated: Target | None = None
@@ -74,7 +75,7 @@ class CutModel:
                 self.views,
                 self.repeated,
             )
-        rows = [self.activations[split.name], *self.drawn]
+        rows: list[Any] = [self.activations[split.name], *self.drawn]
         labels = labels_of(split)
         return cached_epochs(
             rows,
@@ -103,12 +104,23 @@ class CutModel:
             arrays by head name.
         """
         if self._forward is None:
-            shape = (None, *self.top.input_shape[1:])
-            self._forward = tf.function(
-                lambda inputs: self.top(inputs, training=False),
-                input_signature=[tf.TensorSpec(shape, self.top.inputs[0].dtype)],
-            )
-        rows = [self._forward(batch) for batch in self._inputs(split, batch_size)]
+            self._forward = compiled(self.top)
+        return self._outputs(self._forward, split, batch_size)
+
+    def encoder(self) -> keras.Model:
+        """Return what is between the boundary and the features the heads see."""
+        tensors = {op.name: op.output for op in self.model.keras_model.operations}
+        below = self.model.keras_model.input if self.boundary is None else tensors[self.boundary]
+        return keras.Model(below, tensors[self.model.spec.pooled_layer], name="encoder")
+
+    def features(self, encoder: keras.Model, split: Split, batch_size: int = 64) -> np.ndarray:
+        """Run what `encoder` gave over a split, shape (num_examples, num_features)."""
+        return np.asarray(self._outputs(compiled(encoder), split, batch_size))
+
+    def _outputs(
+        self, forward: Callable[[tf.Tensor], tf.Tensor], split: Split, batch_size: int
+    ) -> Any:
+        rows = [forward(batch) for batch in self._inputs(split, batch_size)]
         return tf.nest.map_structure(lambda *parts: np.concatenate(parts).astype(np.float32), *rows)
 
     @property
@@ -161,7 +173,7 @@ def cut_for_phase(
             for view in range(1, views.for_epochs(phase.epochs) if views else 1)
         ]
     except CacheFullError as error:
-        note = f"{phase.name} ran without the cache, the whole network on every image: {error}"
+        note = f"{phase.name} ran without the cache, the whole network on every example: {error}"
         progress.say(note)
         uncached.notes.append(note)
         return uncached

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tftune.builders.hub_layer import HubLayer
 from tftune.builders.transfer_model import TransferModel
+from tftune.config.phase import CONTRASTIVE
 from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
 from tftune.errors import ConfigError
@@ -164,6 +165,8 @@ def check_strategy(strategy: Any, model: TransferModel, data: Dataset, plan: Pla
                 f"{label}'s `batch_size={size}` with {len(data.train)} training examples, which "
                 "fill no batch: take a smaller one"
             )
+        if phase.name == CONTRASTIVE:
+            problems.append(f"{label}, whose loss is of all pairs of a batch: train on one device")
         if phase.clip_norm:
             problems.append(
                 f"{label}'s `clip_norm`, which each device would apply to its own part of the "

@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from tftune.builders.text_encoders import NGRAMS
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
+from tftune.config.model_spec import TAGS
 from tftune.config.plan import Plan
 from tftune.data.bad_files import bad_files_named
 from tftune.data.dataset import Dataset
@@ -26,11 +28,12 @@ from tftune.progress import Progress
 from tftune.results.training_run import TrainingRun
 from tftune.training.callbacks import copy_of
 from tftune.training.checkpoint import Checkpoints
+from tftune.training.contrastive import check_contrastive
 from tftune.training.devices import Devices, check_strategy
 from tftune.training.estimate import estimate_costs, expected_steps, scratch_seconds
 from tftune.training.forgetting import measure_forgetting
 from tftune.training.from_scratch import STEP as FROM_SCRATCH
-from tftune.training.from_scratch import check_from_scratch, logits_from_scratch
+from tftune.training.from_scratch import check_from_scratch, floor_logits, logits_from_scratch
 from tftune.training.live_plot import LivePlot
 from tftune.training.logs import scalar_log
 from tftune.training.phase import Surroundings, run_phase
@@ -40,7 +43,7 @@ from tftune.training.run_directory import begin_run, check_output, checkpoint_fo
 from tftune.training.run_state import RunState
 from tftune.training.seeds import seed_layers
 from tftune.training.sentinel import promised_variables
-from tftune.training.text_baseline import TFIDF, tfidf_logits
+from tftune.training.text_baseline import TFIDF, USUAL_TAG, tfidf_logits, usual_tag_logits
 from tftune.training.verdict import judge_heads
 
 CallbackFactory = Callable[[], Sequence[keras.callbacks.Callback]]
@@ -57,7 +60,7 @@ def fine_tune(
     callbacks: CallbackFactory | None = None,
     store: ActivationStore | None = None,
     strategy: tf.distribute.MirroredStrategy | None = None,
-    from_scratch: bool = False,
+    from_scratch: bool | None = None,
 ) -> TrainingRun:
     """Train a model by a plan.
 
@@ -82,7 +85,8 @@ def fine_tune(
             that way is refused by name.
         from_scratch: also train a copy with random weights for as many epochs, so that the verdict
             says whether transfer helped at all. Nothing of it can be cached, so it takes much
-            longer than the run; a kill in it begins it anew.
+            longer than the run; a kill in it begins it anew. None trains no copy, but for a text
+            model the small encoder "ngrams", the floor of pretrained ones; False neither.
 
     Returns:
         The record of the run; `run.model` is `model`.
@@ -108,6 +112,7 @@ def fine_tune(
         if unknown:
             raise DataError(f"No example of the {split.name} split has a known {unknown[0]!r}.")
     check_strategy(strategy, model, data, plan)
+    check_contrastive(model, plan.phases)
     if from_scratch:
         check_from_scratch(model)
     folder = None
@@ -147,9 +152,11 @@ def fine_tune(
                         state.finished.append(run_phase(model, data, index, around))
                     if index + 1 < len(plan.phases):
                         state.begin(index + 1)
-                scratch = None
+                scratch, floor = None, {}
                 if from_scratch:
                     scratch = logits_from_scratch(model, data, plan, progress, around.interrupts)
+                if from_scratch is not False:
+                    floor = floor_logits(model, data, plan, progress, around.interrupts)
         except KeyboardInterrupt:
             live.draw()
             if folder is not None:
@@ -172,7 +179,9 @@ def fine_tune(
         for step, seconds in record.seconds.items()
     }
     simple = tfidf_logits(data, model.heads)
-    baselines = {TFIDF: simple} if simple else {}
+    usual = usual_tag_logits(data, model.heads)
+    found = ((TFIDF, simple), (NGRAMS, floor), (USUAL_TAG, usual))
+    baselines = {name: each for name, each in found if each}
     timings["validation"] = time.perf_counter() - started
     run = TrainingRun(
         model=model,
@@ -209,7 +218,7 @@ def _pretrained_features(
         None,
         model.spec.pooled_layer,
     )
-    if plan.cache != "disk" or first.unfreeze != "none" or not moves:
+    if plan.cache != "disk" or first.unfreeze != "none" or not moves or model.task == TAGS:
         return None
     rows = PlannedRows(model, plan, progress, store)
     try:

@@ -6,7 +6,7 @@ import numpy as np
 
 from tftune.builders.heads import dense_layer
 from tftune.builders.trunk import Trunk
-from tftune.config.model_spec import HeadSpec
+from tftune.config.model_spec import TAGS, HeadSpec
 from tftune.config.phase import Phase
 from tftune.data.dataset import Dataset, Split
 from tftune.data.pipeline import input_batches
@@ -15,6 +15,8 @@ from tftune.training.boundary import CutModel
 from tftune.training.objective import class_weights
 from tftune.training.probe import Linear, fit_probe
 from tftune.training.ridge_probe import fit_ridge
+
+_MOST_WORDS = 10_000
 
 
 def start_heads(cut: CutModel, data: Dataset, phase: Phase) -> list[str]:
@@ -74,6 +76,8 @@ def fit_head(
     Returns:
         Kernel and bias; None where no labels are known.
     """
+    if head.task == TAGS:
+        return _fit_tags(head, train.labels, validation.labels, features, validation_features)
     if head.task == "regression":
         scaled = (train.labels - np.array(head.offset)) / np.array(head.scale)
         return fit_ridge(features, scaled)
@@ -91,6 +95,32 @@ def _features(trunk: Trunk, split: Split) -> np.ndarray:
     """Run the images once, into memory: a few kilobytes each."""
     batches = input_batches(split.examples, trunk.contract)
     return np.concatenate([np.asarray(trunk.forward(batch)) for batch in batches])
+
+
+def _fit_tags(
+    head: HeadSpec,
+    labels: np.ndarray,
+    held_out: np.ndarray,
+    features: np.ndarray,
+    held_out_features: np.ndarray,
+) -> Linear | None:
+    """Fit tags of words on their first pieces, at most `_MOST_WORDS`; see `word_layers`."""
+    train = _words(labels, features)
+    validation = _words(held_out, held_out_features)
+    if not (len(train[1]) and len(validation[1])):
+        return None
+    probe = fit_probe(*train, *validation, len(head.class_names))
+    return probe.kernel, probe.bias
+
+
+def _words(labels: np.ndarray, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    first = features[..., -1] > 1
+    place = np.minimum(np.cumsum(first, axis=1), labels.shape[1]) - 1
+    tags = np.where(first, np.take_along_axis(labels, np.maximum(place, 0), axis=1), -1)
+    texts, tokens = np.nonzero(tags >= 0)
+    chosen = np.random.default_rng(0).permutation(len(texts))[:_MOST_WORDS]
+    texts, tokens = texts[chosen], tokens[chosen]
+    return features[texts, tokens, :-1], tags[texts, tokens]
 
 
 def _fit_steps(

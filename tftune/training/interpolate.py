@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tftune.builders.heads import by_head
-from tftune.config.model_spec import HeadSpec
+from tftune.config.model_spec import TAGS, HeadSpec
 from tftune.data.dataset import Split
 from tftune.evaluation.calibration import fit_temperature
 from tftune.training.boundary import CutModel
@@ -113,7 +113,7 @@ def best_temperatures(
 
 
 def _can_cool(head: HeadSpec) -> bool:
-    return head.task != "regression" and not head.ordered
+    return head.task not in ("regression", TAGS) and not head.ordered
 
 
 def _hits(objective: Objective, split: Split, logits: Any) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tftune.config.model_spec import HeadSpec
+from tftune.config.model_spec import TAGS, HeadSpec
 from tftune.config.phase import REGRESSION_LOSSES
 from tftune.errors import ConfigError, check_choice
 
@@ -23,7 +23,7 @@ def head_loss(
 ) -> keras.losses.Loss:
     """Return the loss between a head's logits and its labels.
 
-    It is the mean over the labels that are known: examples labelled -1 (multiclass) and entries
+    It is the mean over the labels that are known: examples and words labelled -1 and entries
     that are NaN count nothing.
 
     Args:
@@ -67,7 +67,7 @@ def head_loss(
     check_choice("regression", regression, REGRESSION_LOSSES)
     if head.task == "regression":
         return RegressionLoss(head.offset, head.scale, regression)
-    loss = MulticlassLoss if head.task == "multiclass" else MultilabelLoss
+    loss = {"multiclass": MulticlassLoss, TAGS: TagLoss}.get(head.task, MultilabelLoss)
     return loss(label_smoothing, focal_gamma, class_weights)
 
 
@@ -81,7 +81,8 @@ def head_metric(head: HeadSpec) -> keras.metrics.Metric:
     if head.task == "regression":
         error = RegressionLoss(head.offset, head.scale, "absolute_error")
         return KnownMean(error.entries, "error")
-    return KnownMean(_right_classes if head.task == "multiclass" else _right_labels, "accuracy")
+    measures = {"multiclass": _right_classes, TAGS: _right_tags}
+    return KnownMean(measures.get(head.task, _right_labels), "accuracy")
 
 
 class KnownMean(keras.metrics.Mean):
@@ -146,6 +147,18 @@ class MulticlassLoss(_ClassLoss):
             losses = losses * ops.convert_to_tensor(self.class_weights)
         # An unknown label is no class at all, so its shares sum to less than 1.
         return ops.sum(shares * losses, axis=-1)
+
+
+class TagLoss(MulticlassLoss):
+    """The mean of `MulticlassLoss` over all words of a batch that are known and were read."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return one loss an example, from tags of words, shape (batch, words), and logits."""
+        labels, logits = _aligned(y_true, y_pred)
+        losses = super().call(
+            ops.reshape(labels, (-1,)), ops.reshape(logits, (-1, y_pred.shape[-1]))
+        )
+        return ops.mean(ops.reshape(losses, ops.shape(labels)), axis=-1)
 
 
 class MultilabelLoss(_ClassLoss):
@@ -227,6 +240,19 @@ def _right_classes(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         ops.argmax(y_true, -1) if _are_shares(y_true, y_pred) else y_true
     )
     return ops.cast(ops.equal(ops.cast(ops.argmax(y_pred, -1), "int32"), labels), "float32"), known
+
+
+def _right_tags(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    labels, logits = _aligned(y_true, y_pred)
+    labels = ops.cast(labels, "int32")
+    right = ops.equal(ops.cast(ops.argmax(logits, -1), "int32"), labels)
+    return ops.cast(right, "float32"), labels >= 0
+
+
+def _aligned(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Cut tags and logits to as many words as both have."""
+    words = min(y_true.shape[1], y_pred.shape[1])
+    return y_true[:, :words], y_pred[:, :words]
 
 
 def _right_labels(y_true: Any, y_pred: Any) -> tuple[Any, Any]:

@@ -75,13 +75,14 @@ def step_scales(model: TransferModel, phase: Phase) -> dict[str, float]:
     Returns:
         Scales by variable path, for every weight of the head and of the unfrozen stages.
     """
-    depth = {
-        layer: below
-        for below, stage in enumerate(reversed(unfrozen_stages(model.stages, phase.unfreeze)), 1)
-        for layer in stage.layers
-    }
+    depth: dict[tuple[str, str], int] = {}
+    for below, stage in enumerate(reversed(unfrozen_stages(model.stages, phase.unfreeze)), 1):
+        for layer in stage.layers:
+            for name in stage.variables or ("",):
+                depth[layer, name] = below
     return {
-        weight.path: phase.layer_decay ** depth.get(layer.name, 0)
+        weight.path: phase.layer_decay
+        ** depth.get((layer.name, weight.name), depth.get((layer.name, ""), 0))
         for layer in model.keras_model.layers
         for weight in layer.weights
     }

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
-from tftune.config.phase import Phase
+from tftune.config.phase import CONTRASTIVE, Phase
 from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
 from tftune.errors import NonFiniteLossError
@@ -28,6 +28,7 @@ from tftune.training.callbacks import (
     assign,
     copy_of,
 )
+from tftune.training.contrastive import train_contrastively
 from tftune.training.devices import Devices, in_place_of
 from tftune.training.head_start import start_heads
 from tftune.training.interpolate import best_mix
@@ -137,7 +138,10 @@ def run_phase(model: TransferModel, data: Dataset, index: int, around: Surroundi
     record.logits["probe" if cut.head_only else "before"] = first
     if phase.epochs:
         started = time.perf_counter()
-        _train(_Prepared(cut, data, phase, record, before, first, around))
+        if phase.name == CONTRASTIVE:
+            train_contrastively(cut, data, phase, record, around)
+        else:
+            _train(_Prepared(cut, data, phase, record, before, first, around))
         record.seconds["train"] = time.perf_counter() - started
         if not cut.head_only:
             record.logits["fine-tuned"] = cut.logits(data.validation)

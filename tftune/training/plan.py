@@ -9,16 +9,24 @@ import keras
 
 from tftune.builders.stages import unfrozen_stages
 from tftune.builders.transfer_model import TransferModel
-from tftune.config.phase import Phase, Unfreeze
+from tftune.config.phase import CONTRASTIVE, Phase, Unfreeze
 from tftune.config.plan import Plan
 from tftune.config.text_input import TextInput
 from tftune.data.augment import Augmentation
+from tftune.data.augment_texts import TextAugmentation
 from tftune.data.dataset import Dataset
+from tftune.training.contrastive import CHOSEN, OFFER, check_contrastive, offers_contrastive
 from tftune.training.estimate import estimate_costs
 from tftune.training.loss_rule import choose_losses
 from tftune.training.view_rule import choose_views
 
 _FINE_TUNED_FLOPS = 0.3
+
+# Of a text encoder more bears training, and with few texts it costs little: at 10 texts a
+# class four of MiniLM's six layers gained two points over one (`python -m benchmarks
+# text_defaults`).
+_FEW_TEXTS = 1000
+_FINE_TUNED_OF_TEXTS = {True: 0.7, False: 0.35}
 
 # How long fine-tuning takes: few images bear more epochs before they are learnt by heart, and many
 # images give enough steps in few. Compared on 50 to 1,000 images with `benchmarks/defaults.py`;
@@ -41,10 +49,11 @@ def plan(
     batch_size: int | str = 32,
     seed: int = 0,
     imbalance: str = "auto",
-    augment: str | Sequence[keras.layers.Layer] | Augmentation = "auto",
+    augment: str | Sequence[keras.layers.Layer] | Augmentation | TextAugmentation = "auto",
     views: int | None = None,
     cache: str | None = None,
     estimate: bool = True,
+    contrastive: bool | None = None,
 ) -> Plan:
     """Plan a two-phase training: the head on a frozen backbone, then the top stages too.
 
@@ -59,19 +68,25 @@ def plan(
         fine_tune_rate: peak learning rate of the second; what is far from photographs bears more.
             3e-4 by default, 1e-4 for text encoders, and 1e-2 for what is not pretrained.
         unfreeze: what of the backbone the second phase trains (see `Phase`); by
-            default the top stages that hold at most 30% of its floating-point operations.
+            default the top stages that hold at most 30% of its floating-point operations; of a text
+            encoder 35%, or 70% with fewer than 1,000 texts.
         batch_size: examples a step, or "auto"; see `Phase`.
         seed: seeds the order of examples, dropout and augmentation.
         imbalance: what to do about rare classes: "class_weights", "oversample", "focal" or "none";
             "auto" weighs classes where the largest has more than ten times the examples of the
             smallest.
         augment: how training images are changed at random: a policy ("none", "light", "medium",
-            "strong"), Keras layers or a `tftune.Augmentation`; "auto" leaves them as they are.
+            "strong"), Keras layers or a `tftune.Augmentation`; of texts "none", "light" or a
+            `tftune.TextAugmentation`. "auto" leaves them as they are.
         views: how many views of each image epochs go through, the image itself among them; 0 draws
             new ones online. By default as many as pay for so much data and fit into the cache.
         cache: "disk" or "off"; see `Plan.cache`. By default "disk", unless the views do not fit.
         estimate: also say how long each phase will take, how much it will cache and what will run
             the frozen part. That takes a second or two where there is much to train on.
+        contrastive: whether the second phase first teaches the encoder which texts are of one
+            class (SetFit, Tunstall et al. 2022) and then starts the head anew, instead of training
+            both at once. By default where some class has fewer than 16 texts, if the encoder can be
+            cut.
 
     Returns:
         A plan to print, change with `replace` and give to `fine_tune`.
@@ -84,7 +99,10 @@ def plan(
     reads_texts = isinstance(model.contract, TextInput)
     if fine_tune_rate is None:
         fine_tune_rate = 1e-2 if scratch else 1e-4 if reads_texts else 3e-4
-    chosen: Unfreeze = default_unfreeze(model) if unfreeze is None else unfreeze
+    share = _FINE_TUNED_FLOPS
+    if reads_texts:
+        share = _FINE_TUNED_OF_TEXTS[len(data.train) < _FEW_TEXTS]
+    chosen: Unfreeze = default_unfreeze(model, share) if unfreeze is None else unfreeze
     phases = [
         Phase(
             name="feature_extraction",
@@ -108,10 +126,14 @@ def plan(
             f"{fine_tune_epochs} epochs for {len(data.train)} images, at a rate that gained on "
             "Fashion-MNIST and digits at 5 to 100 a class (benchmarks/defaults.py)"
         )
+    if contrastive is None and offers_contrastive(model, data):
+        # Without a place to be cut every epoch runs the whole encoder.
+        contrastive = model.boundary_below(chosen) is not None
+        reasons["contrastive"] = CHOSEN if contrastive else OFFER
     if fine_tune_epochs:
         phases.append(
             Phase(
-                name="fine_tuning",
+                name=CONTRASTIVE if contrastive else "fine_tuning",
                 unfreeze=chosen,
                 epochs=fine_tune_epochs,
                 learning_rate=fine_tune_rate,
@@ -124,23 +146,24 @@ def plan(
         if scratch:
             reasons["unfreeze"] = "the encoder is not pretrained, so all of it trains"
         elif unfreeze is None:
-            reasons["unfreeze"] = (
-                f"the top stages within {_FINE_TUNED_FLOPS:.0%} of the backbone's operations"
-            )
+            reasons["unfreeze"] = f"the top stages within {share:.0%} of the backbone's operations"
+    check_contrastive(model, phases)
     drawn = choose_views(model, data, phases, augment, views, cache)
     cache = drawn.cache
     reasons["augment"] = drawn.reason
     if cache == "disk":
         count = len(data.train) + len(data.validation)
-        things = "texts" if reads_texts else "images"
-        reasons["cache"] = f"each of {count} {things} runs once through what is frozen"
+        reasons["cache"] = (
+            f"each of {count} {model.contract.things} runs once through what is frozen"
+        )
         if reads_texts and fine_tune_epochs and model.boundary_below(chosen) is None:
             reasons["cache"] += (
-                ", in the first phase; the second trains all of the encoder, which has no place to "
-                "be cut below, so it runs on every text in every epoch"
+                ", in the first phase; the second trains the encoder, which has no place to be "
+                "cut, so all of it runs on every text in every epoch"
             )
     else:
-        reasons["cache"] = "off, so the whole network runs on every image in every epoch"
+        thing = model.contract.things.removesuffix("s")
+        reasons["cache"] = f"off, so the whole network runs on every {thing} in every epoch"
     stages = stages_of(model, phases)
     planned = Plan(
         tuple(phases),
@@ -170,9 +193,9 @@ def default_epochs(num_examples: int) -> int:
     )
 
 
-def default_unfreeze(model: TransferModel) -> int:
-    """Count the top stages that hold at most 30% of the backbone's operations, at least one."""
-    budget = _FINE_TUNED_FLOPS * sum(stage.flops for stage in model.stages)
+def default_unfreeze(model: TransferModel, share: float = _FINE_TUNED_FLOPS) -> int:
+    """Count the top stages that hold at most a share of the backbone's operations, at least one."""
+    budget = share * sum(stage.flops for stage in model.stages)
     held = 0
     count = 0
     for stage in reversed(model.stages):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
@@ -17,6 +18,8 @@ SMALL = 4_000_000  # numbers; BLAS threads cost more than they bring below this
 _TRUSTED_VALIDATION = 40
 _FOLDS = 3
 _ABSENT_LOGIT = -20.0
+_TEMPERATURES = (0.1, 5.0)
+"""Beyond these a few validation examples that are all right would make all answers certain."""
 
 Linear = tuple[np.ndarray, np.ndarray]
 """Kernel, shape (num_features, num_classes), and bias, shape (num_classes,)."""
@@ -32,12 +35,14 @@ class Probe:
         regularisation: the inverse strength C that was chosen.
         validation_accuracy: its accuracy on the validation features; for several labels an
             example, the share of label decisions that are right.
+        temperature: what the regression's own kernel and bias were divided by.
     """
 
     kernel: np.ndarray
     bias: np.ndarray
     regularisation: float
     validation_accuracy: float
+    temperature: float = 1.0
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Return the logits of features, shape (num_examples, num_classes)."""
@@ -68,7 +73,10 @@ def fit_probe(
         class_weights: what an example of each class (of several labels: a "yes") weighs.
 
     Returns:
-        The probe with the lowest cross-entropy.
+        The probe with the lowest cross-entropy at the temperature that suits it best, and that
+        temperature in its weights. Strong regularisation makes logits small, and features of
+        length 1, as sentence encoders give them, make them smaller still: without a temperature the
+        probe that is right most often loses to one that is merely surer.
 
     References:
         Kumar et al. 2022, https://arxiv.org/abs/2202.10054: a head fitted before fine-tuning
@@ -84,16 +92,23 @@ def fit_probe(
         rotated_validation = (validation_features - mean) @ basis
         folds = _folds(labels, len(validation_labels))
         if folds is None:
-            chosen, (kernel, bias) = _search(
+            chosen, temperature, (kernel, bias) = _search(
                 rotated, labels, rotated_validation, validation_labels, weights
             )
         else:
-            chosen = _choose_by_folds(rotated, labels, folds, weights)
+            chosen, temperature = _choose_by_folds(rotated, labels, folds, weights)
             kernel, bias = _fitter(rotated, labels, weights)(chosen)
+    kernel, bias = _cooled((kernel, bias), temperature)
     kernel = basis @ kernel
     bias = bias - mean @ kernel
     right = _decisions(validation_features @ kernel + bias, labels.ndim) == validation_labels
-    return Probe(kernel.astype(np.float32), bias.astype(np.float32), chosen, float(np.mean(right)))
+    return Probe(
+        kernel.astype(np.float32),
+        bias.astype(np.float32),
+        chosen,
+        float(np.mean(right)),
+        temperature,
+    )
 
 
 def _search(
@@ -102,27 +117,29 @@ def _search(
     held_out: np.ndarray,
     held_out_labels: np.ndarray,
     weights: np.ndarray,
-) -> tuple[float, Linear]:
+) -> tuple[float, float, Linear]:
     """Weaken the regularisation until the held-out loss rises twice; each fit starts at the last.
 
+    Losses are those at the best temperature.
+
     Returns:
-        The chosen C and the model fitted with it.
+        The chosen C, the best temperature of the model fitted with it, and that model.
     """
     fit = _fitter(features, labels, weights)
-    best: tuple[float, float, Linear] | None = None
+    best: tuple[float, float, float, Linear] | None = None
     worse = 0
     for regularisation in _REGULARISATIONS:
         kernel, bias = fit(regularisation)
-        loss = _cross_entropy(held_out @ kernel + bias, held_out_labels, weights)
+        temperature, loss = _best_temperature(held_out @ kernel + bias, held_out_labels, weights)
         if best is None or loss < best[0]:
-            best = (loss, regularisation, (kernel, bias))
+            best = (loss, regularisation, temperature, (kernel, bias))
             worse = 0
         else:
             worse += 1
             if worse == 2:
                 break
     assert best is not None
-    return best[1], best[2]
+    return best[1:]
 
 
 def _choose_by_folds(
@@ -130,15 +147,18 @@ def _choose_by_folds(
     labels: np.ndarray,
     folds: list[tuple[np.ndarray, np.ndarray]],
     weights: np.ndarray,
-) -> float:
-    losses = np.zeros(len(_REGULARISATIONS))
+) -> tuple[float, float]:
+    """Return the C whose answers to the examples left out fit best, and their temperature."""
+    answers: list[list[np.ndarray]] = [[] for _ in _REGULARISATIONS]
     for inside, outside in folds:
         fit = _fitter(features[inside], labels[inside], weights)
-        for index, regularisation in enumerate(_REGULARISATIONS):
+        for logits, regularisation in zip(answers, _REGULARISATIONS, strict=True):
             kernel, bias = fit(regularisation)
-            logits = features[outside] @ kernel + bias
-            losses[index] += _cross_entropy(logits, labels[outside], weights)
-    return _REGULARISATIONS[int(losses.argmin())]
+            logits.append(features[outside] @ kernel + bias)
+    asked = np.concatenate([labels[outside] for _, outside in folds])
+    found = [_best_temperature(np.concatenate(rows), asked, weights) for rows in answers]
+    best = int(np.argmin([loss for _, loss in found]))
+    return _REGULARISATIONS[best], found[best][0]
 
 
 def _folds(labels: np.ndarray, num_validation: int) -> list[tuple[np.ndarray, np.ndarray]] | None:
@@ -198,6 +218,25 @@ class _ClassFitter:
         kernel[:, present] = coefficients.T
         bias[present] = intercepts
         return kernel, bias
+
+
+def _best_temperature(
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> tuple[float, float]:
+    """Return what to divide logits by for the lowest cross-entropy, and that."""
+    low, high = np.log(_TEMPERATURES)
+    found = minimize_scalar(
+        lambda log_t: _cross_entropy(logits / np.exp(log_t), labels, weights),
+        bounds=(low, high),
+        method="bounded",
+        options={"xatol": 1e-2},
+    )
+    return float(np.exp(found.x)), float(found.fun)
+
+
+def _cooled(linear: Linear, temperature: float) -> Linear:
+    kernel, bias = linear
+    return kernel / temperature, np.where(bias == _ABSENT_LOGIT, bias, bias / temperature)
 
 
 def _cross_entropy(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:

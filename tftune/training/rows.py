@@ -97,7 +97,7 @@ class PlannedRows:
                 return boundary_activations(part, examples, dtype, batches=batches, **settings)
             except CacheFullError:
                 pass  # the rows beneath are the larger ones; without them these may still fit
-        drawn = views.batches(self.model.image_input, view) if views and view else None
+        drawn = views.batches(self.model.contract, view) if views and view else None
         return boundary_activations(trunk, examples, dtype, batches=drawn, **settings)
 
     def _batches_at(

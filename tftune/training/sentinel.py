@@ -26,11 +26,12 @@ def promised_variables(model: TransferModel, unfreeze: Unfreeze) -> list[keras.V
         BatchNormalization's.
     """
     backbone = {operation.name for operation in model.backbone.operations}
-    unfrozen = {n for stage in unfrozen_stages(model.stages, unfreeze) for n in stage.layers}
+    stages = unfrozen_stages(model.stages, unfreeze)
+    unfrozen = {name for stage in stages for name in stage.layers}
     promised = []
     for layer in model.keras_model.layers:
         if layer.name not in backbone or layer.name in unfrozen:
-            promised.extend(trained_weights(layer))
+            promised.extend(trained_weights(layer, stages))
     return promised
 
 

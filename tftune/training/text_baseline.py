@@ -1,14 +1,17 @@
-"""The baseline that every text model has to beat: TF-IDF and logistic regression."""
+"""Baselines that text models have to beat: TF-IDF with logistic regression, a word's usual tag."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from tftune.config.model_spec import HeadSpec
+from tftune.config.model_spec import TAGS, HeadSpec
 from tftune.data.dataset import Dataset
 from tftune.data.text_examples import Texts
 
 TFIDF = "TF-IDF"
+USUAL_TAG = "each word's usual tag"
 _INVERSE_REGULARIZATION = (1.0, 10.0, 100.0)
 _MOST_TEXTS = 20_000
 """Texts that are learned from; more make it slow and hardly better."""
@@ -66,5 +69,28 @@ def tfidf_logits(
     return found
 
 
-def _joined(texts: Texts) -> list[str]:
+def usual_tag_logits(data: Dataset, heads: tuple[HeadSpec, ...]) -> dict[str, np.ndarray]:
+    """Answer each word with the tag it has most often in the training texts.
+
+    Returns:
+        For a head of tags its logits on the validation split, shape (num_examples, most words,
+        num_classes): how often the word has each tag; words never seen have no tag. Nothing for
+        other heads.
+    """
+    if heads[0].task != TAGS:
+        return {}
+    head, train, validation = heads[0], data.train.targets[0], data.validation.targets[0]
+    counts: dict[str, np.ndarray] = {}
+    for text, tags in zip(_joined(data.train.examples), train.labels, strict=True):
+        for word, tag in zip(text.split(" "), tags, strict=False):
+            counts.setdefault(word, np.zeros(len(head.class_names), np.float32))[tag] += 1
+    logits = np.zeros((*validation.labels.shape, len(head.class_names)), np.float32)
+    for row, text in zip(logits, _joined(data.validation.examples), strict=True):
+        for place, word in enumerate(text.split(" ")[: len(row)]):
+            if word in counts:
+                row[place] = counts[word]
+    return {head.name: logits}
+
+
+def _joined(texts: Any) -> list[str]:
     return [" ".join(row) for row in zip(*texts.columns, strict=True)]

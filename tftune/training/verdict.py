@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from tftune.builders.heads import by_head, outputs_from_logits
-from tftune.config.model_spec import HeadSpec
+from tftune.config.model_spec import TAGS, HeadSpec
 from tftune.data.dataset import Split
 from tftune.evaluation.paired import SURE, excludes_zero, mcnemar, mean_intervals
+from tftune.evaluation.tag_metrics import answered_tags
 from tftune.results.evaluation import Interval
 from tftune.results.verdict import Verdict
 from tftune.training.run_state import PhaseRecord
@@ -99,6 +100,8 @@ def judge(
         candidates = {name: answers(logits) for name, logits in candidates.items()}
         kept = answers(kept)
     known = labels >= 0 if task == "multiclass" else np.isfinite(labels).any(axis=1)
+    if task == TAGS:
+        known = (labels >= 0).any(axis=1)
     labels = labels[known]
     points = {name: _points(logits[known], labels, task) for name, logits in candidates.items()}
     before, after = points["probe"], _points(kept[known], labels, task)
@@ -106,7 +109,8 @@ def judge(
     scores = dict(zip(points, intervals, strict=True))
     p_value = mcnemar(before, after) if task == "multiclass" else None
     sure = p_value < SURE if p_value is not None else excludes_zero(gain)
-    metric = {"multiclass": "accuracy", "multilabel": "label accuracy"}.get(task, "negative error")
+    metrics = {"multiclass": "accuracy", "multilabel": "label accuracy", TAGS: "word accuracy"}
+    metric = metrics.get(task, "negative error")
     sentence = _sentence(scores, _mean(after), gain, sure, p_value, len(records) > 1, metric)
     for name in baselines or ():
         better = "better" if scores[name].value > _mean(after) else "not better"
@@ -125,6 +129,11 @@ def _points(logits: np.ndarray, labels: np.ndarray, task: str) -> np.ndarray:
     if task == "multilabel":
         right = np.where(np.isfinite(labels), (logits > 0) == (labels > 0.5), np.nan)
         return np.nanmean(right, axis=1)
+    if task == TAGS:
+        known = labels >= 0
+        right = (answered_tags(logits, labels.shape[1]) == labels) & known
+        # So that the mean over texts is the mean over words.
+        return right.sum(axis=1) * (len(labels) / known.sum())
     return -np.nanmean(np.square(logits - labels), axis=1)
 
 

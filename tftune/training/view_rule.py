@@ -12,9 +12,11 @@ import numpy as np
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import required_bytes
+from tftune.config.model_spec import TAGS
 from tftune.config.phase import Phase
 from tftune.config.text_input import TextInput
 from tftune.data.augment import Augmentation
+from tftune.data.augment_texts import TextAugmentation
 from tftune.data.dataset import Dataset
 from tftune.display import show_size
 from tftune.errors import ConfigError
@@ -39,7 +41,7 @@ def choose_views(
     model: TransferModel,
     data: Dataset,
     phases: Sequence[Phase],
-    augment: str | Sequence[keras.layers.Layer] | Augmentation,
+    augment: str | Sequence[keras.layers.Layer] | Augmentation | TextAugmentation,
     views: int | None,
     cache: str | None,
     dtype: str = "float32",
@@ -61,9 +63,7 @@ def choose_views(
         ConfigError: if the augmentation is none that is known, or views are asked for without one.
     """
     if isinstance(model.contract, TextInput):
-        if augment not in ("auto", "none"):
-            raise ConfigError(f"`augment` is for images; the model reads texts. Got: {augment!r}.")
-        return ChosenViews("none", 0, cache or "disk", "none for texts")
+        return _choose_text_views(model, data, phases, augment, views, cache, dtype, store)
     if views is not None and augment in ("auto", "none"):
         raise ConfigError(
             f"`views` are versions of an image that `augment` draws. Received: {views} and "
@@ -77,10 +77,53 @@ def choose_views(
             'try augment="light"'
         )
         return ChosenViews("none", 0, cache or "disk", reason)
+    if isinstance(augment, TextAugmentation):
+        raise ConfigError("`augment` is a TextAugmentation, but the model reads images.")
     chosen = Augmentation.of(augment)
     if chosen.is_none:
         return ChosenViews("none", 0, cache or "disk", "none, as asked")
     recorded = chosen.name if _is_policy(chosen) else chosen.to_json()
+    return _place_views(model, data, phases, chosen, recorded, views, cache, dtype, store)
+
+
+def _choose_text_views(
+    model: TransferModel,
+    data: Dataset,
+    phases: Sequence[Phase],
+    augment: Any,
+    views: int | None,
+    cache: str | None,
+    dtype: str,
+    store: ActivationStore | None,
+) -> ChosenViews:
+    """Do what `choose_views` does, for texts."""
+    if isinstance(augment, str) and augment in ("auto", "none"):
+        return ChosenViews("none", 0, cache or "disk", "none for texts, unless asked for")
+    chosen = TextAugmentation() if augment == "light" else augment
+    if not isinstance(chosen, TextAugmentation):
+        raise ConfigError(
+            "`augment` of texts must be 'none', 'light' or a tftune.TextAugmentation. "
+            f"Received: {augment!r}."
+        )
+    if model.task == TAGS:
+        raise ConfigError("`augment` would part words from their tags. Leave it out.")
+    if chosen.is_none:
+        return ChosenViews("none", 0, cache or "disk", "none, as asked")
+    return _place_views(model, data, phases, chosen, chosen.to_json(), views, cache, dtype, store)
+
+
+def _place_views(
+    model: TransferModel,
+    data: Dataset,
+    phases: Sequence[Phase],
+    chosen: Augmentation | TextAugmentation,
+    recorded: str | Mapping[str, Any],
+    views: int | None,
+    cache: str | None,
+    dtype: str,
+    store: ActivationStore | None,
+) -> ChosenViews:
+    """Say how many views there are, and whether they come from the cache."""
     if cache == "off" or views == 0 or chosen.mix != "none":
         why = "new ones in every epoch, as asked"
         if chosen.mix != "none" and cache != "off" and views != 0:
@@ -94,7 +137,7 @@ def choose_views(
     kept = cached_bytes(model, phases, count, dtype) * wanted
     kept += cached_bytes(model, phases, len(data.validation), dtype)
     room = (store or ActivationStore()).room
-    told = f"{wanted} views of {count} images"
+    told = f"{wanted} views of {count} {model.contract.things}"
     if kept > room and cache is None and views is None:
         reason = (
             f"{chosen.name}, online: {told} would take {show_size(kept)} and the cache has room "

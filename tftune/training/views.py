@@ -1,4 +1,4 @@
-"""Views: which version of a training image each epoch sees."""
+"""Views: which version of a training image or text each epoch sees."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from tftune.config.image_input import ImageInput
 from tftune.config.plan import Plan
+from tftune.config.text_input import TextInput
 from tftune.data.augment import Augmentation, augmented_batches, augmenter, mixer
-from tftune.data.examples import Examples
+from tftune.data.augment_texts import TextAugmentation, augmented_texts, text_augmenter
 
 
 def pass_name(split: str, boundary: str, view: int = 0) -> str:
@@ -21,9 +22,9 @@ def pass_name(split: str, boundary: str, view: int = 0) -> str:
 
 @dataclass(frozen=True)
 class Views:
-    """The versions of a training image: 0 is the image itself, all others are drawn at random.
+    """The versions of a training example: 0 is what it is, all others are drawn at random.
 
-    What is drawn is a function of the image's content, the seed and the number of the view, so a
+    What is drawn is a function of the example's content, the seed and the number of the view, so a
     cached view, one drawn online and one drawn again after a kill are the same.
 
     Attributes:
@@ -32,7 +33,7 @@ class Views:
         seed: another seed draws others.
     """
 
-    augmentation: Augmentation
+    augmentation: Augmentation | TextAugmentation
     count: int
     seed: int
 
@@ -44,6 +45,8 @@ class Views:
             ConfigError: if the plan's augmentation is none that tftune wrote.
         """
         asked = plan.augment
+        if isinstance(asked, Mapping) and "drop" in asked:
+            return cls(TextAugmentation.from_json(asked), plan.views, plan.seed)
         drawn = (
             Augmentation.from_json(asked) if isinstance(asked, Mapping) else Augmentation.of(asked)
         )
@@ -61,15 +64,25 @@ class Views:
         """Name a view in the cache by all that decides it but the image; "" is the image itself."""
         return f"{self.augmentation.fingerprint} {self.seed} {view}" if view else ""
 
-    def batches(self, image_input: ImageInput, view: int) -> Callable[[Any, int], tf.data.Dataset]:
+    def batches(
+        self, contract: ImageInput | TextInput, view: int
+    ) -> Callable[[Any, int], tf.data.Dataset]:
         """Return what reads a view, for `boundary_activations`; `view` is 1 or more."""
+        changes, seed = self.augmentation, self.seed
+        if isinstance(changes, TextAugmentation):
+            return lambda texts, size: augmented_texts(changes, texts, seed, view, size)
+        assert isinstance(contract, ImageInput)
         return lambda examples, batch_size: augmented_batches(
-            examples, image_input, self.augmentation, self.seed, view, batch_size
+            examples, contract, changes, seed, view, batch_size
         )
 
-    def draw(self, examples: Examples) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
-        """Return a graph function from (image, index, epoch) to the view that the epoch sees."""
-        drawn = augmenter(self.augmentation, examples, self.seed)
+    def draw(self, examples: Any) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
+        """Return a function from (input, index, epoch) to the view that the epoch sees."""
+        changes = self.augmentation
+        if isinstance(changes, TextAugmentation):
+            text_of = text_augmenter(changes, examples, self.seed)
+            return lambda text, index, epoch: text_of(index, self.of_epoch(epoch))
+        drawn = augmenter(changes, examples, self.seed)
 
         def view_of(image: tf.Tensor, index: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
             view = self.of_epoch(epoch)
@@ -86,9 +99,10 @@ class Views:
             num_classes: how many classes int labels stand for; they come out as shares, shape
                 (batch, num_classes). Labels of several classes an example have that shape before.
         """
-        if self.augmentation.mix == "none":
+        changes = self.augmentation
+        if isinstance(changes, TextAugmentation) or changes.mix == "none":
             return None
-        mix = mixer(self.augmentation, self.seed)
+        mix = mixer(changes, self.seed)
 
         def blended(
             images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor

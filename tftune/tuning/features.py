@@ -92,7 +92,7 @@ class Features:
                 store=self._store,
                 on_progress=self._progress.step(f"cache {split.name} of {backbone}{told}"),
                 view=drawn,
-                batches=views.batches(model.image_input, view) if views and view else None,
+                batches=views.batches(model.contract, view) if views and view else None,
             )
             self._held[key] = np.asarray(rows, np.float32)
         return self._held[key]

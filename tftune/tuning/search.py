@@ -221,7 +221,9 @@ class _Search:
         self._workers = workers
         self._log = TrialLog(folder / "logs" if keep_logs else None)
         self._plans = {
-            name: make_plan(each, data, seed=seed, estimate=False) for name, each in models.items()
+            # What is searched over are the settings of fine-tuning.
+            name: make_plan(each, data, seed=seed, estimate=False, contrastive=False)
+            for name, each in models.items()
         }
         self._tiers: list[Tier] = []
         self.seconds: dict[str, float] = {}
