@@ -6,6 +6,7 @@
 PAIR and FILE.tgz are those of `benchmarks.text`. Its 2,000 held-out texts are never read here: for
 each seed other texts are drawn to train on (so many a class, or in all), a fifth as many to
 validate (at least ten a class), and 1,000 to test on. Every candidate starts from the same head.
+Accuracy is measured, so rare classes are not weighed up (`imbalance="none"`).
 """
 
 from __future__ import annotations
@@ -93,7 +94,14 @@ class Start:
         )
         self.cache = tempfile.TemporaryDirectory()
         self.store = ActivationStore(self.cache.name)
-        self.plan = tftune.plan(self.model, self.data, estimate=False, seed=group["seed"])
+        self.plan = tftune.plan(
+            self.model,
+            self.data,
+            estimate=False,
+            seed=group["seed"],
+            contrastive=False,
+            imbalance="none",
+        )
         self.train(self.plan.phases[0])
         self.accuracy = self.test_accuracy("none")
         self.weights = self.model.keras_model.get_weights()
