@@ -4,11 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from typer.testing import CliRunner
 
 import tftune
 from tftune.builders.bert_tokens import BertTokens
 from tftune.builders.word_layers import BertWordTokens, other_piece
 from tftune.cache.store import ActivationStore
+from tftune.cli import console
+from tftune.cli.main import app
 from tftune.data.dataset import Dataset, Split
 from tftune.data.targets import Target
 from tftune.data.text_examples import Texts
@@ -75,7 +78,7 @@ def test_both_phases_train_from_the_cache_and_entities_are_found(run, data):
     # A random network of 16 channels does not see more; its baseline finds nothing.
     assert found.metrics["entity_f1"] > 0.7 and found.headline == "entity_f1"
     assert {"probe", "fine-tuned", "each word's usual tag"} <= set(run.verdict.scores)
-    assert run.verdict.scores["each word's usual tag"].value == 1  # here a word decides
+    assert run.verdict.scores["each word's usual tag"].value == pytest.approx(1)
     assert "word accuracy" in str(run.verdict)
     assert set(found.per_class) == {"FOOD", "SKY"}
 
@@ -107,6 +110,16 @@ def test_the_saved_file_and_the_export_give_the_same_answers(run, data, tmp_path
     served = loaded.signatures["serving_default"](text=tf.constant([text]))
     tags = [tag.decode() for tag in served["tags"][0].numpy()]
     assert tags[:5] == run.model.predict(text)["tags"] and set(tags[5:]) == {""}
+
+
+def test_the_command_line_shows_tags_beside_words_and_runs_compare(run, data, monkeypatch):
+    monkeypatch.setattr(console, "import_tensorflow_quietly", lambda: None)
+    done = CliRunner().invoke(app, ["predict", run.folder, "the man food meals"])
+    assert "the man food/B-FOOD meals/I-FOOD" in done.output
+    found = tftune.evaluate(run.model, data.test)
+    assert "word accuracy" in str(tftune.compare(found, found))
+    with pytest.raises(ConfigError, match="Tags of words are not explained"):
+        tftune.attribute_words(run.model, "the man")
 
 
 def test_the_report_of_a_run_is_written(run):

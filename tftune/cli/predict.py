@@ -9,6 +9,7 @@ import typer
 
 from tftune.cli import console
 from tftune.cli.arguments import Json, Model
+from tftune.config.model_spec import TAGS
 from tftune.config.text_input import TextInput
 from tftune.display import Table, as_text
 from tftune.results.unknown import UNKNOWN
@@ -44,6 +45,10 @@ def command(
         one_for_all = len(loaded.heads) == 1 or UNKNOWN in answer
         by_head = {head.name: answer for head in loaded.heads} if one_for_all else answer
         for head in loaded.heads:
+            if head.task == TAGS:
+                tagged = zip(answer["words"], answer["tags"], strict=True)
+                rows.append((given, " ".join(f"{w}/{t}" if t != "O" else w for w, t in tagged)))
+                continue
             # A regression's values are all wanted, whichever are largest.
             shown = None if head.task == "regression" else top
             best = list(by_head[head.name].items())[:shown]
@@ -55,4 +60,6 @@ def command(
 def _heading(model: TransferModel) -> str:
     if len(model.heads) > 1:
         return "answers"
+    if model.task == TAGS:
+        return "words and tags"
     return "value" if model.task == "regression" else "class and probability"

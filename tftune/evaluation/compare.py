@@ -6,6 +6,7 @@ import collections
 
 import numpy as np
 
+from tftune.config.model_spec import TAGS
 from tftune.errors import DataError
 from tftune.evaluation.bootstrap import intervals_of
 from tftune.evaluation.metrics import brier_scores, cross_entropies
@@ -139,6 +140,8 @@ def _points(predictions: Predictions, task: str) -> dict[str, np.ndarray]:
             "brier": brier_scores(outputs, labels),
         }
     name, scores = headline_scores(outputs, labels, task)
+    if task == TAGS:
+        return {name: scores}
     squares = np.square(outputs.astype(np.float64) - labels)
     second = "brier" if task == "multilabel" else "_squares"
     return {name: scores, second: np.nanmean(squares, axis=1)}

@@ -9,8 +9,8 @@ import numpy as np
 
 from tftune.builders.heads import by_head
 from tftune.builders.transfer_model import TransferModel
-from tftune.config.model_spec import HeadSpec
-from tftune.errors import check_choice
+from tftune.config.model_spec import TAGS, HeadSpec
+from tftune.errors import ConfigError, check_choice
 
 
 def explained_head(model: TransferModel, head: str | None, class_name: str | None) -> HeadSpec:
@@ -27,6 +27,8 @@ def explained_head(model: TransferModel, head: str | None, class_name: str | Non
     heads = {spec.name: spec for spec in model.heads}
     check_choice("head", head or model.heads[0].name, heads)
     spec = heads[head or model.heads[0].name]
+    if spec.task == TAGS:
+        raise ConfigError("Tags of words are not explained. `model.predict` gives the words' tags.")
     if class_name is not None:
         check_choice("class_name", class_name, spec.class_names)
     return spec

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tftune.config.model_spec import TAGS
+from tftune.evaluation.tag_metrics import answered_tags
+
 
 def headline_scores(outputs: np.ndarray, labels: np.ndarray, task: str) -> tuple[str, np.ndarray]:
     """Score each example, so that the mean is the score of them all.
@@ -11,15 +14,20 @@ def headline_scores(outputs: np.ndarray, labels: np.ndarray, task: str) -> tuple
     Args:
         outputs: float, shape (num_examples, num_outputs).
         labels: as in `Target.labels`.
-        task: "multiclass", "multilabel" or "regression".
+        task: "multiclass", "multilabel", "regression" or "tags".
 
     Returns:
-        The score's name, "accuracy", "label_accuracy" or "mae", and a float64 array of shape
-        (num_examples,); NaN where no label is known.
+        The score's name, "accuracy", "label_accuracy", "mae" or "word_accuracy" (the share of a
+        text's words), and a float64 array of shape (num_examples,); NaN where no label is known.
     """
     if task == "multiclass":
         right = (outputs.argmax(axis=1) == labels).astype(float)
         return "accuracy", np.where(labels >= 0, right, np.nan)
+    if task == TAGS:
+        words = labels >= 0
+        right = ((answered_tags(outputs, labels.shape[1]) == labels) & words).sum(axis=1)
+        counted = words.sum(axis=1)
+        return "word_accuracy", np.where(counted > 0, right / np.maximum(counted, 1), np.nan)
     known = np.isfinite(labels)
     if task == "multilabel":
         known &= labels >= 0

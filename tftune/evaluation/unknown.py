@@ -10,6 +10,7 @@ from tftune.builders.heads import by_head
 from tftune.builders.transfer_model import TransferModel
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
+from tftune.config.model_spec import TAGS
 from tftune.data.dataset import Dataset, Split
 from tftune.data.pipeline import image_batches
 from tftune.errors import ConfigError
@@ -58,6 +59,8 @@ def fit_unknown(
         Sun et al. 2022, https://arxiv.org/abs/2204.06507 (nearest neighbours); Liu et al. 2020,
         https://arxiv.org/abs/2010.03759 (energy). Measured by `python -m benchmarks.unknown`.
     """
+    if model.task == TAGS:
+        raise ConfigError("A model of tags answers for words, and knows no features of a text.")
     if not 0 < false_alarms < 1:
         raise ConfigError(f"`false_alarms` must be in (0, 1). Received: {false_alarms!r}.")
     for split in (data.train, data.validation, *([] if others is None else [others])):
