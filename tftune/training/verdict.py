@@ -13,7 +13,7 @@ from tftune.builders.heads import by_head, outputs_from_logits
 from tftune.config.model_spec import TAGS, HeadSpec
 from tftune.data.dataset import Split
 from tftune.evaluation.paired import SURE, excludes_zero, mcnemar, mean_intervals
-from tftune.evaluation.tag_metrics import answered_tags
+from tftune.evaluation.scores import headline_scores
 from tftune.results.evaluation import Interval
 from tftune.results.verdict import Verdict
 from tftune.training.run_state import PhaseRecord
@@ -130,10 +130,7 @@ def _points(logits: np.ndarray, labels: np.ndarray, task: str) -> np.ndarray:
         right = np.where(np.isfinite(labels), (logits > 0) == (labels > 0.5), np.nan)
         return np.nanmean(right, axis=1)
     if task == TAGS:
-        known = labels >= 0
-        right = (answered_tags(logits, labels.shape[1]) == labels) & known
-        # So that the mean over texts is the mean over words.
-        return right.sum(axis=1) * (len(labels) / known.sum())
+        return headline_scores(logits, labels, task)[1]
     return -np.nanmean(np.square(logits - labels), axis=1)
 
 
