@@ -156,7 +156,7 @@ def compare(
         for head in heads
     }
     problems = tuple(_problems(found, bounded, repeat_difference, budget))
-    if same is not None:
+    if same is not None and rows.any():
         notes = [
             *notes,
             f"Of the {int(rows.sum())} of {len(split)} examples that reach both alike, the largest "
