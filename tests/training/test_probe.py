@@ -55,6 +55,19 @@ def test_features_of_length_one_get_the_regularisation_that_is_right_most_often(
     assert right >= weak
 
 
+@pytest.mark.parametrize("num_validation", [4, 60])
+def test_no_answer_is_surer_than_so_many_right_ones_can_show(num_validation):
+    """Saturated logits have no gradient, so training could not begin from them."""
+    features, labels = _separable(80, 30, 4, noise=0.01)
+    held_out = features[:num_validation], labels[:num_validation]
+    probe = fit_probe(features, labels, *held_out, 4)
+    logits = probe.logits(features).astype(np.float32)
+    softmax = np.exp(logits - logits.max(1, keepdims=True))
+    softmax /= softmax.sum(1, keepdims=True)
+    assert (softmax.argmax(axis=1) == labels).all()
+    assert 0.5 < softmax.max(axis=1).mean() < 0.9999
+
+
 def test_a_class_without_examples_is_never_chosen():
     features, labels = _separable(40, 5, 2)
     probe = fit_probe(features, labels * 2, features, labels * 2, 3)

@@ -6,6 +6,7 @@ import keras_tuner
 import pytest
 
 import tftune
+from tftune.config.model_spec import HeadSpec
 from tftune.errors import ConfigError
 from tftune.tuning.objective import Objective
 from tftune.tuning.ranges import decoded, hyperparameter
@@ -68,13 +69,17 @@ def test_nonsense_is_refused_in_a_sentence(make, message):
         make()
 
 
+def heads(task):
+    return (HeadSpec("label", task, ("a", "b"), "logits", "outputs"),)
+
+
 def test_an_objective_is_a_figure_or_a_weighted_sum():
-    goal = Objective.of("validation_accuracy", "multiclass")
+    goal = Objective.of("validation_accuracy", heads("multiclass"))
     assert goal.name == "accuracy" and goal.more_is_better
-    assert not Objective.of("loss", "multiclass").more_is_better
-    assert Objective.of(None, "regression").name == "rmse"
-    both = Objective.of({"accuracy": 1, "loss": -0.1}, "multiclass")
+    assert not Objective.of("loss", heads("multiclass")).more_is_better
+    assert Objective.of(None, heads("regression")).name == "rmse"
+    both = Objective.of({"accuracy": 1, "loss": -0.1}, heads("multiclass"))
     assert both.value({"accuracy": 0.9, "loss": 2.0}) == pytest.approx(0.7)
     assert both.rule == "highest 1 x accuracy -0.1 x loss"
     with pytest.raises(ConfigError, match="Did you mean 'macro_f1'"):
-        Objective.of("macro_f2", "multilabel")
+        Objective.of("macro_f2", heads("multilabel"))

@@ -223,7 +223,14 @@ class _ClassFitter:
 def _best_temperature(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> tuple[float, float]:
-    """Return what to divide logits by for the lowest cross-entropy, and that."""
+    """Return what to divide logits by for the lowest cross-entropy, and that.
+
+    Labels are taken to be right with probability (n + 1) / (n + 2), n being their number, as Platt
+    does: a few examples that are all answered rightly do not make an answer certain.
+
+    References:
+        Platt 1999, Probabilistic outputs for support vector machines, section 2.2.
+    """
     low, high = np.log(_TEMPERATURES)
     found = minimize_scalar(
         lambda log_t: _cross_entropy(logits / np.exp(log_t), labels, weights),
@@ -240,10 +247,15 @@ def _cooled(linear: Linear, temperature: float) -> Linear:
 
 
 def _cross_entropy(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
+    doubt = 1 / (len(labels) + 2)
     if labels.ndim == 1:
-        losses = -log_softmax(logits, axis=1)[np.arange(len(labels)), labels]
+        likelihoods = log_softmax(logits, axis=1)
+        right = likelihoods[np.arange(len(labels)), labels]
+        wrong = (likelihoods.sum(axis=1) - right) / max(1, logits.shape[1] - 1)
+        losses = -(1 - doubt) * right - doubt * wrong
         return float((losses * weights[labels]).mean())
-    losses = np.logaddexp(0, logits) - labels * logits
+    targets = np.where(labels > 0.5, 1 - doubt, doubt)
+    losses = np.logaddexp(0, logits) - targets * logits
     return float((losses * np.where(labels > 0.5, weights, 1.0)).mean())
 
 
