@@ -182,3 +182,32 @@ def understand():
         typer.main.get_command(app).commands[name].make_context(name, arguments)
 
     return parse
+
+
+@pytest.fixture(scope="session")
+def write_string_encoder():
+    """Write a string-in encoder as TF-Hub's NNLM is: sums of rows of a small table."""
+    import tensorflow as tf
+
+    def write(folder, regularised=False):
+        table = tf.Variable(
+            np.random.default_rng(0).normal(0, 1, (64, 6)).astype("float32"), name="t"
+        )
+
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="sentences")])
+        def call(sentences):
+            words = tf.strings.split(sentences)
+            rows = tf.gather(table, tf.strings.to_hash_bucket_fast(words.flat_values, 64))
+            return tf.math.unsorted_segment_sum(rows, words.value_rowids(), words.nrows())
+
+        module = tf.train.Checkpoint(table=table)
+        module.__call__ = call
+        module.variables, module.trainable_variables = [table], [table]
+        if regularised:
+            module.regularization_losses = [
+                tf.function(lambda: 0.5 * tf.reduce_sum(table**2), input_signature=[])
+            ]
+        tf.saved_model.save(module, str(folder), signatures={"serving_default": call})
+        return folder
+
+    return write

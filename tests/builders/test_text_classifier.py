@@ -35,25 +35,9 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def nnlm(tmp_path_factory):
-    """A string-in encoder as TF-Hub's NNLM is."""
-    table = tf.Variable(np.random.default_rng(0).normal(0, 1, (64, 6)).astype("float32"), name="t")
-
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="sentences")])
-    def call(sentences):
-        words = tf.strings.split(sentences)
-        rows = tf.gather(table, tf.strings.to_hash_bucket_fast(words.flat_values, 64))
-        return tf.math.unsorted_segment_sum(rows, words.value_rowids(), words.nrows())
-
-    module = tf.train.Checkpoint(table=table)
-    module.__call__ = call
-    module.variables, module.trainable_variables = [table], [table]
-    module.regularization_losses = [
-        tf.function(lambda: 0.5 * tf.reduce_sum(table**2), input_signature=[])
-    ]
-    folder = tmp_path_factory.mktemp("data") / "nnlm"
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": call})
-    return folder
+def nnlm(write_string_encoder, tmp_path_factory):
+    """Its table is pulled towards 0."""
+    return write_string_encoder(tmp_path_factory.mktemp("data") / "nnlm", regularised=True)
 
 
 @pytest.fixture

@@ -3,11 +3,8 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
 import tftune
-from tftune.cli import console
-from tftune.cli.main import app
 
 
 @pytest.fixture(scope="module")
@@ -19,16 +16,6 @@ def table(stripes_folder, tmp_path_factory):
     file = tmp_path_factory.mktemp("table") / "labels.csv"
     file.write_text("\n".join(lines))
     return file
-
-
-@pytest.fixture
-def tftune_command(monkeypatch):
-    monkeypatch.setattr(console, "import_tensorflow_quietly", lambda: None)
-
-    def run(*arguments):
-        return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-    return run
 
 
 def test_a_table_with_several_labels_is_trained_evaluated_and_asked(

@@ -3,11 +3,8 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
 import tftune
-from tftune.cli import console
-from tftune.cli.main import app
 
 WORDS = {"good": "good great fine loved".split(), "bad": "bad awful poor hated".split()}
 
@@ -21,16 +18,6 @@ def table(tmp_path_factory):
             lines += [f"the film {i} was {word},{name}" for i in "abcdefg"]
     file.write_text("\n".join(lines))
     return file
-
-
-@pytest.fixture
-def tftune_command(monkeypatch):
-    monkeypatch.setattr(console, "import_tensorflow_quietly", lambda: None)
-
-    def run(*arguments):
-        return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-    return run
 
 
 def test_a_table_of_texts_is_audited_trained_evaluated_asked_and_exported(

@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import tftune
 from tftune.builders.new_head import with_head
@@ -41,22 +40,8 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def hub_encoder(tmp_path_factory):
-    """A string-in encoder as TF-Hub's NNLM is."""
-    table = tf.Variable(np.random.default_rng(0).normal(0, 1, (64, 6)).astype("float32"), name="t")
-
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="sentences")])
-    def call(sentences):
-        words = tf.strings.split(sentences)
-        rows = tf.gather(table, tf.strings.to_hash_bucket_fast(words.flat_values, 64))
-        return tf.math.unsorted_segment_sum(rows, words.value_rowids(), words.nrows())
-
-    module = tf.train.Checkpoint(table=table)
-    module.__call__ = call
-    module.variables, module.trainable_variables = [table], [table]
-    folder = tmp_path_factory.mktemp("data") / "nnlm-tiny" / "2"
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": call})
-    return folder
+def hub_encoder(write_string_encoder, tmp_path_factory):
+    return write_string_encoder(tmp_path_factory.mktemp("data") / "nnlm-tiny" / "2")
 
 
 def _search(model, data, folder, **settings):
