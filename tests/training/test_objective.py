@@ -33,6 +33,14 @@ def test_balanced_weights_are_scikit_learns():
     assert found == pytest.approx(expected)
 
 
+def test_square_root_weights_soften_every_task():
+    softened = _phase(class_weights="square_root")
+    found = class_weights(softened, _split([0] * 9 + [1]).targets[0])
+    assert found[1] / found[0] == pytest.approx(3)
+    labels = np.array([[1], [0], [0], [0], [0]], np.float32)
+    assert class_weights(softened, Target("tags", "multilabel", ("x",), labels)) == [2.0]
+
+
 def test_weights_by_name_default_to_one_and_must_name_classes():
     target = _split([0, 1, 2]).targets[0]
     phase = _phase(class_weights={"b": 4.0})

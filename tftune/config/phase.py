@@ -15,6 +15,7 @@ OPTIMIZERS = tuple(
 SCHEDULES = ("warmup_cosine", "constant", "one_cycle", "reduce_on_plateau")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 REGRESSION_LOSSES = ("squared_error", "huber")
+CLASS_WEIGHTS = ("balanced", "square_root")
 PHASE_NAMES = ("feature_extraction", "fine_tuning")
 CONTRASTIVE = "contrastive"
 
@@ -52,9 +53,10 @@ class Phase:
             0 keeps the weights themselves.
         l2_sp: strength of the pull towards the weights a backbone layer started the run with; 0
             does not pull.
-        class_weights: "balanced" weighs classes by the inverse of their frequency; a mapping gives
-            weights by class name (1 where it is silent); None weighs all examples alike. For
-            several heads a mapping gives any of these by head name.
+        class_weights: "balanced" weighs classes by the inverse of their frequency, "square_root"
+            by the square root of that; a mapping gives weights by class name (1 where it is
+            silent); None weighs all examples alike. For several heads a mapping gives any of these
+            by head name.
         oversample: show rare classes as often as the largest: an epoch repeats their examples. For
             one head with one class an example. Validation stays as it is.
         focal_gamma: how strongly examples that are already classified well are played down; 0 does
@@ -119,7 +121,7 @@ class Phase:
             )
         for weights in _leaves(self.class_weights):
             if isinstance(weights, str):
-                choices.append(("class_weights", weights, ("balanced",)))
+                choices.append(("class_weights", weights, CLASS_WEIGHTS))
         if isinstance(self.batch_size, str):
             choices.append(("batch_size", self.batch_size, ("auto",)))
         for argument, received, valid in choices:

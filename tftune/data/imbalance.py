@@ -34,6 +34,30 @@ def balanced_class_weights(target: Target) -> np.ndarray:
     return weights
 
 
+def softened_class_weights(target: Target) -> np.ndarray:
+    """Weigh each class by the square root of its balanced weight; the mean over examples is 1.
+
+    Balanced weights train for data in which all classes are equally frequent, and so cost accuracy
+    on data that is as uneven as the training data. Their square root gives rare classes a part of
+    that weight.
+
+    Args:
+        target: a multiclass target; examples with unknown labels do not count.
+
+    Returns:
+        float32, shape (num_classes,).
+
+    Raises:
+        DataError: if the target is not multiclass.
+
+    References:
+        Mahajan et al. 2018, https://arxiv.org/abs/1805.00932, section 2.2, who sample so.
+    """
+    weights = np.sqrt(balanced_class_weights(target))
+    known = target.labels[target.labels >= 0]
+    return weights / weights[known].mean() if len(known) else weights
+
+
 def positive_weights(target: Target) -> np.ndarray:
     """Weigh the positive examples of each label by how many negatives there are to one.
 

@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from tftune.builders.heads import by_head
 from tftune.config.model_spec import HeadSpec
 from tftune.config.phase import Phase
 from tftune.data.dataset import Split
-from tftune.data.imbalance import balanced_class_weights, positive_weights
+from tftune.data.imbalance import (
+    balanced_class_weights,
+    positive_weights,
+    softened_class_weights,
+)
 from tftune.data.targets import Target
 from tftune.errors import ConfigError, did_you_mean
 from tftune.training.losses import head_loss, head_metric
@@ -133,6 +138,7 @@ def class_weights(phase: Phase, target: Target, num_heads: int = 1) -> list[floa
 
     "balanced" weighs a class by the inverse of its frequency (`balanced_class_weights`); where an
     example may have several classes, a "yes" weighs as much as all of the class's "no" together.
+    "square_root" weighs by the square root of that.
 
     Args:
         phase: its `class_weights` are asked for by class name, or by head name where there are
@@ -151,8 +157,11 @@ def class_weights(phase: Phase, target: Target, num_heads: int = 1) -> list[floa
     if target.task == "regression":
         raise ConfigError("`class_weights` is for classes. Received it for a regression head.")
     if not isinstance(wanted, Mapping):
-        weigh = positive_weights if target.task == "multilabel" else balanced_class_weights
-        return weigh(target).tolist()
+        softened = wanted == "square_root"
+        if target.task == "multilabel":
+            weights = positive_weights(target)
+            return (np.sqrt(weights) if softened else weights).tolist()
+        return (softened_class_weights if softened else balanced_class_weights)(target).tolist()
     unknown = [name for name in wanted if name not in target.class_names]
     if unknown:
         raise ConfigError(

@@ -74,7 +74,7 @@ def plan(
         seed: seeds the order of examples, dropout and augmentation.
         imbalance: what to do about rare classes: "class_weights", "oversample", "focal" or "none";
             "auto" weighs classes where the largest has more than ten times the examples of the
-            smallest.
+            smallest, by the square root of what "class_weights" does.
         augment: how training images are changed at random: a policy ("none", "light", "medium",
             "strong"), Keras layers or a `tftune.Augmentation`; of texts "none", "light" or a
             `tftune.TextAugmentation`. "auto" leaves them as they are.
