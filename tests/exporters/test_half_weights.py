@@ -13,8 +13,11 @@ from tftune.config.model_spec import HeadSpec, ModelSpec
 from tftune.errors import ConfigError, ExportError
 from tftune.exporters import served_network
 from tftune.exporters.half_weights import MIN_ELEMENTS, halve_weights
+from tftune.exporters.image_phone import ImagePhone
 from tftune.exporters.litert import LiteRtModel
 from tftune.exporters.tflite_contents import inspect_tflite
+from tftune.exporters.tflite_conversion import Converter
+from tftune.exporters.tflite_tree import is_layer, read_tree
 
 SIDE = 8
 LARGE = (256, 128)
@@ -72,10 +75,38 @@ def test_answers_are_those_of_the_rounded_weights(model, pixels, tmp_path):
     np.testing.assert_allclose(answers, rounded.predict(pixels, verbose=0), atol=1e-6)
 
 
+def test_images_make_up_for_what_rounding_adds_to_each_channel(model):
+    """An oracle: the layer's own outputs, averaged over images by NumPy."""
+    content = Converter(ImagePhone(model), None).float32()
+    pixels = np.random.default_rng(1).integers(0, 256, (20, SIDE, SIDE, 3)).astype(np.float32)
+    images = [image[None] for image in pixels]
+    below = keras.Model(model.keras_model.input, model.keras_model.get_layer("small").output)
+    means = np.asarray(below(pixels), np.float64).mean(axis=(0, 1, 2))
+    kernel, bias = model.keras_model.get_layer("large").get_weights()
+    shift = means @ (kernel.astype(np.float16).astype(np.float64) - kernel)[0, 0]
+    halved, corrected = halve_weights(content, images)
+    assert corrected == 1
+    expected = bias - shift
+    found = min(_biases(halved), key=lambda each: np.abs(each - expected).max())
+    assert np.abs(shift).max() > 1e-5
+    np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(shift).max() + 1e-8)
+
+
+def _biases(content):
+    tree = read_tree(content)
+    tensors = tree.subgraphs[0].tensors
+    for operator in tree.subgraphs[0].operators:
+        if is_layer(tree, operator):
+            data = bytes(tree.buffers[tensors[operator.inputs[2]].buffer].data)
+            values = np.frombuffer(data, np.float32)
+            if values.shape == (LARGE[1],):
+                yield values
+
+
 def test_what_float16_cannot_hold_stays_as_it_is(model, tmp_path):
     file = tftune.export_tflite(model, tmp_path / "m.tflite").path
     content = open(file, "rb").read()
-    assert halve_weights(content, min_elements=10**9) == content
+    assert halve_weights(content, min_elements=10**9) == (content, 0)
     layer = model.keras_model.get_layer("large")
     kernel, bias = layer.get_weights()
     huge = kernel.copy()

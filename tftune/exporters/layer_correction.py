@@ -25,7 +25,15 @@ from typing import Any
 
 import numpy as np
 
-from tftune.exporters.tflite_tree import pack_tree, read_tree, write_tree
+from tftune.exporters.mean_activations import allocated, mean_activations
+from tftune.exporters.tflite_tree import (
+    is_constant,
+    is_layer,
+    pack_tree,
+    read_tree,
+    replace_constant,
+    write_tree,
+)
 from tftune.exporters.weight_rounding import round_weights, windows
 
 MOST_IMAGES = 50
@@ -56,7 +64,7 @@ def correct_layers(
     if len(tree.subgraphs) != 1 or len(tree.subgraphs[0].inputs) != 1:
         return content, 0
     examples = [image for image, _ in zip(images, range(_how_many(tree)), strict=False)]
-    means = _channel_means(reference, examples)
+    means = _layer_means(reference, examples)
     kernels = _kernels(reference)
     graph = tree.subgraphs[0]
     source = int(graph.inputs[0])
@@ -85,43 +93,22 @@ def _how_many(tree: Any) -> int:
     return max(4, min(MOST_IMAGES, _MOST_BYTES // max(sizes)))
 
 
-def _channel_means(content: bytes, images: Sequence[np.ndarray]) -> dict[bytes, np.ndarray]:
+def _layer_means(content: bytes, images: Sequence[np.ndarray]) -> dict[bytes, np.ndarray]:
     """Return each layer's mean output, shape (channels,), over positions and images, by name."""
     tree = read_tree(content)
-    layers = [op for op in tree.subgraphs[0].operators if _is_layer(tree, op)]
-    tensors = {int(op.outputs[0]): tree.subgraphs[0].tensors[op.outputs[0]].name for op in layers}
-    interpreter = _interpreter(content, experimental_preserve_all_tensors=True)
-    source = interpreter.get_input_details()[0]["index"]
-    sums: dict[bytes, np.ndarray] = {}
-    for image in images:
-        interpreter.set_tensor(source, image)
-        interpreter.invoke()
-        for index, name in tensors.items():
-            values = interpreter.get_tensor(index)
-            mean = values.reshape(-1, values.shape[-1]).mean(axis=0, dtype=np.float64)
-            sums[name] = sums.get(name, 0) + mean / len(images)
-    return sums
-
-
-def _is_layer(tree: Any, operator: Any) -> bool:
-    from ai_edge_litert import schema_py_generated as schema
-
-    kinds = schema.BuiltinOperator
-    code = tree.operatorCodes[operator.opcodeIndex]
-    return max(code.builtinCode, code.deprecatedBuiltinCode) in (
-        kinds.CONV_2D,
-        kinds.DEPTHWISE_CONV_2D,
-        kinds.FULLY_CONNECTED,
-    )
+    graph = tree.subgraphs[0]
+    layers = [int(op.outputs[0]) for op in graph.operators if is_layer(tree, op)]
+    means = mean_activations(content, images, layers)
+    return {graph.tensors[index].name: mean for index, mean in means.items()}
 
 
 def _has_integer_bias(tree: Any, operator: Any) -> bool:
     from ai_edge_litert import schema_py_generated as schema
 
-    if not _is_layer(tree, operator) or len(operator.inputs) < 3 or operator.inputs[2] < 0:
+    if not is_layer(tree, operator) or len(operator.inputs) < 3 or operator.inputs[2] < 0:
         return False
     tensor = tree.subgraphs[0].tensors[operator.inputs[2]]
-    return tensor.type == schema.TensorType.INT32 and _is_constant(tree, tensor)
+    return tensor.type == schema.TensorType.INT32 and is_constant(tree, tensor)
 
 
 def _kernels(content: bytes) -> dict[bytes, np.ndarray]:
@@ -130,10 +117,10 @@ def _kernels(content: bytes) -> dict[bytes, np.ndarray]:
     tensors = tree.subgraphs[0].tensors
     kernels = {}
     for operator in tree.subgraphs[0].operators:
-        if _is_layer(tree, operator):
+        if is_layer(tree, operator):
             kernel = tensors[operator.inputs[1]]
             values = np.empty(0, np.float32)
-            if _is_constant(tree, kernel):
+            if is_constant(tree, kernel):
                 data = bytes(tree.buffers[kernel.buffer].data)
                 values = np.frombuffer(data, np.float32).reshape(kernel.shape)
             kernels[tensors[operator.outputs[0]].name] = values
@@ -182,7 +169,7 @@ def _round_anew(tree: Any, operator: Any, rows: _Rows, kernel: np.ndarray) -> No
     covariance = (each @ each.transpose(0, 2, 1)).astype(np.float64) / len(seen)
     values = round_weights(groups, covariance, steps)
     values = values.transpose(2, 1, 0) if depthwise else values
-    _replace(tree, operator, 1, np.ascontiguousarray(values).reshape(kernel.shape))
+    replace_constant(tree, operator, 1, np.ascontiguousarray(values).reshape(kernel.shape))
 
 
 def _add_to_bias(tree: Any, operator: Any, missing: np.ndarray) -> None:
@@ -191,27 +178,7 @@ def _add_to_bias(tree: Any, operator: Any, missing: np.ndarray) -> None:
     # Both are float64, which holds every int32.
     steps = np.round(missing / np.asarray(tensor.quantization.scale))
     values = np.frombuffer(bytes(tree.buffers[tensor.buffer].data), np.int32) + steps
-    _replace(tree, operator, 2, np.clip(values, limits.min, limits.max).astype(np.int32))
-
-
-def _replace(tree: Any, operator: Any, place: int, values: np.ndarray) -> None:
-    """Give an operator a constant of its own: equal ones share their place in a file."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    graph, index = tree.subgraphs[0], int(operator.inputs[place])
-    tensor, holder = copy.copy(graph.tensors[index]), schema.BufferT()
-    holder.data = np.frombuffer(values.tobytes(), np.uint8)
-    tensor.buffer = len(tree.buffers)
-    tree.buffers.append(holder)
-    users = sum(int(i) == index for each in graph.operators for i in each.inputs)
-    if users == 1:
-        graph.tensors[index] = tensor
-        return
-    tensor.name += f"_{len(graph.tensors)}".encode()
-    graph.tensors.append(tensor)
-    inputs = [int(i) for i in operator.inputs]
-    inputs[place] = len(graph.tensors) - 1
-    operator.inputs = inputs
+    replace_constant(tree, operator, 2, np.clip(values, limits.min, limits.max).astype(np.int32))
 
 
 def _run_each(tree: Any, operator: Any, fed: Sequence[int], rows: Sequence[Any]) -> list[_Rows]:
@@ -232,7 +199,7 @@ def _alone(tree: Any, operator: Any, fed: Sequence[int]) -> Callable[[Any], _Row
     model.buffers, graph.tensors = [schema.BufferT()], []
     for index in indices:
         tensor = copy.copy(tensors[index])
-        if _is_constant(tree, tensor):
+        if is_constant(tree, tensor):
             model.buffers.append(tree.buffers[tensor.buffer])
             tensor.buffer = len(model.buffers) - 1
         else:
@@ -242,7 +209,7 @@ def _alone(tree: Any, operator: Any, fed: Sequence[int]) -> Callable[[Any], _Row
     alone.outputs = [place[int(i)] for i in operator.outputs]
     graph.inputs, graph.outputs = [place[i] for i in fed], alone.outputs
     graph.operators, model.subgraphs = [alone], [graph]
-    interpreter = _interpreter(pack_tree(model))
+    interpreter = allocated(pack_tree(model))
     sources = [each["index"] for each in interpreter.get_input_details()]
     sinks = [each["index"] for each in interpreter.get_output_details()]
 
@@ -255,25 +222,10 @@ def _alone(tree: Any, operator: Any, fed: Sequence[int]) -> Callable[[Any], _Row
     return run
 
 
-def _interpreter(content: bytes, **settings: Any) -> Any:
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    if settings:  # operators that a delegate merges have no outputs of their own
-        settings["experimental_op_resolver_type"] = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = Interpreter(model_content=content, **settings)
-    interpreter.allocate_tensors()
-    return interpreter
-
-
 def _computed_inputs(tree: Any, operator: Any) -> list[int]:
     tensors = tree.subgraphs[0].tensors
     inputs = dict.fromkeys(int(i) for i in operator.inputs if i >= 0)
-    return [i for i in inputs if not _is_constant(tree, tensors[i])]
-
-
-def _is_constant(tree: Any, tensor: Any) -> bool:
-    data = tree.buffers[tensor.buffer].data
-    return data is not None and len(data) > 0
+    return [i for i in inputs if not is_constant(tree, tensors[i])]
 
 
 def _stored(image: np.ndarray, tensor: Any) -> np.ndarray:

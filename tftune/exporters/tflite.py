@@ -22,12 +22,11 @@ from tftune.exporters.mixed_precision import check_quantizer, describe_selection
 from tftune.exporters.phone_model import PhoneModel
 from tftune.exporters.text_phone import TextPhone, text_phone
 from tftune.exporters.tflite_contents import inspect_tflite, prove_integer
-from tftune.exporters.tflite_conversion import Converter
+from tftune.exporters.tflite_conversion import CALIBRATED, Converter
 from tftune.results.export import Certificate, Export
 
 FORMS = ("none", "float16", "dynamic", "int8")
 QUANTIZATIONS = (*FORMS, "mixed", "auto")
-_CALIBRATED = ("int8", "mixed")
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def export_tflite(
             nor "mixed".
         verify: held-out examples to compare the export with the Keras model on.
         calibration: real training images that set the ranges of "int8" and "mixed";
-            `verify` by default. For "ngrams" the training texts.
+            `verify` by default; "float16" corrects biases by them. For "ngrams" the training texts.
         max_drop: the largest loss of accuracy on `verify`, in [0, 1]; of macro F1 for multilabel,
             and for regression the largest rise of the error in the targets' standard deviations.
         allow_drop: write an export past its budget all the same; its certificate says so.
@@ -139,7 +138,7 @@ def _check_request(
         raise ConfigError(
             "`quantize='auto'` needs held-out examples: give `verify=data.validation`."
         )
-    if quantize in _CALIBRATED and not images:
+    if quantize in CALIBRATED and not images:
         raise ConfigError(
             f"`quantize={quantize!r}` needs real images: give `calibration=data.train`."
         )
@@ -242,7 +241,7 @@ def _certified(request: _Request, file: Path, quantize: str, allow_drop: bool) -
     size = file.stat().st_size
     if request.verify is None:
         return _Written(size, None)
-    used = request.converter.calibration_record() if quantize in _CALIBRATED else None
+    used = request.converter.calibration_record(quantize)
     notes = [describe_selection(file.read_bytes())] if quantize == "mixed" else []
     phone, split = request.phone, request.verify
     certificate = certify(

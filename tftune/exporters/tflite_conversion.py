@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -12,14 +13,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tftune.config.text_input import TextInput
 from tftune.data.dataset import Split
 from tftune.data.pipeline import image_batches
 from tftune.errors import ExportError
 from tftune.exporters.half_weights import halve_weights
-from tftune.exporters.layer_correction import correct_layers
+from tftune.exporters.layer_correction import MOST_IMAGES, correct_layers
 from tftune.exporters.mixed_precision import quantize_selectively
 from tftune.exporters.phone_model import PhoneModel
 
+CALIBRATED = ("int8", "mixed")
+"""The forms that need images."""
 _CALIBRATION_IMAGES = 200
 
 
@@ -35,7 +39,7 @@ class Converter:
         self._phone = phone
         self._images = images
         self._float32: bytes | None = None
-        self._layers_corrected = 0
+        self._layers_corrected: dict[str, int] = {}
 
     def convert(self, form: str) -> bytes:
         """Return the content of a .tflite file without metadata.
@@ -49,18 +53,23 @@ class Converter:
         if form == "none":
             return self.float32()
         if form == "float16":
-            return halve_weights(self.float32())
-        if form == "mixed":
-            return self._corrected(quantize_selectively(self.float32(), self.calibration()))
-        if form == "int8":
-            return self._corrected(self._converted(form))
-        return self._converted(form)
-
-    def _corrected(self, content: bytes) -> bytes:
-        content, self._layers_corrected = correct_layers(
-            content, self.float32(), self.calibration()
-        )
+            content, corrected = halve_weights(self.float32(), self._means_from())
+        elif form == "mixed":
+            mixed = quantize_selectively(self.float32(), self.calibration())
+            content, corrected = correct_layers(mixed, self.float32(), self.calibration())
+        elif form == "int8":
+            integers = self._converted(form)
+            content, corrected = correct_layers(integers, self.float32(), self.calibration())
+        else:
+            content, corrected = self._converted(form), 0
+        self._layers_corrected[form] = corrected
         return content
+
+    def _means_from(self) -> list[np.ndarray]:
+        """Return the images that the mean of an activation is taken over, if there are any."""
+        if not self._images or isinstance(self._phone.model.contract, TextInput):
+            return []
+        return list(itertools.islice(self.calibration(), MOST_IMAGES))
 
     def float32(self) -> bytes:
         """Return the float32 form, from which others are made."""
@@ -75,16 +84,25 @@ class Converter:
         for pixels in image_batches(chosen, self._phone.model.image_input, batch_size=1):
             yield pixels.numpy()
 
-    def calibration_record(self) -> Mapping[str, Any]:
-        """Say which images set the ranges, and how many layers were corrected by them."""
+    def calibration_record(self, form: str) -> Mapping[str, Any] | None:
+        """Say by which images a form that was converted got its ranges or its layers corrected.
+
+        Returns:
+            None if there were none.
+        """
+        corrected = self._layers_corrected.get(form, 0)
+        if form not in CALIBRATED and not corrected:
+            return None
         assert self._images is not None
         chosen = self._images.examples.take(_calibration_choice(self._images))
+        if form == "float16":
+            chosen = chosen.take(np.arange(min(MOST_IMAGES, len(chosen))))
         digest = hashlib.sha256("\n".join(chosen.fingerprints).encode()).hexdigest()
         return {
             "split": self._images.name,
             "num_examples": len(chosen),
             "sha256_of_fingerprints": digest,
-            "layers_corrected": self._layers_corrected,
+            "layers_corrected": corrected,
         }
 
     def _converted(self, form: str) -> bytes:

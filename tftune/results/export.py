@@ -58,7 +58,8 @@ class Certificate(Displayed):
         latency_ms: median milliseconds an example in the runtime, on the machine of the check.
         size_bytes: the export's size.
         sha256: a digest of the export's files.
-        calibration: for int8, how many images set the ranges, from which split, and their digest.
+        calibration: how many images set the ranges of 8 bits or corrected layers, of which split,
+            and their digest.
         versions: of the packages that took part.
         notes: what else the reader should know, such as what was kept in floating point.
     """
