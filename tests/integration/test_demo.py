@@ -1,16 +1,20 @@
 """The demo makes everything it says, on real digits."""
 
-import re
+import json
 import subprocess
 import sys
 
+import pytest
+from typer.testing import CliRunner
+
 import tftune
+from tftune.cli.main import app
 
 
 def test_the_demo_learns_and_its_exports_agree(tmp_path):
     out = tmp_path / "demo"
     done = subprocess.run(
-        [sys.executable, "-m", "tftune", "demo", "--output", out, "-q"],
+        [sys.executable, "-m", "tftune", "demo", "--output", out, "--json", "-q"],
         capture_output=True,
         text=True,
         timeout=600,
@@ -18,19 +22,24 @@ def test_the_demo_learns_and_its_exports_agree(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+    told = json.loads(done.stdout)
+    accuracy = told["evaluation"]["metrics"]["accuracy"]
+    assert accuracy >= 0.85
+    for made, name in zip(told["exports"], ("digits/1", "digits.tflite"), strict=True):
+        assert made["path"] == str(out / "saved_models" / name)
+        assert made["certificate"]["passed"] and made["certificate"]["num_examples"] == 70
     assert (out / "saved_models" / "digits" / "1" / "saved_model.pb").exists()
     assert (out / "saved_models" / "digits.tflite").exists()
-    model = tftune.load(out / "run")
-    accuracy = tftune.evaluate(model, tftune.load_image_folder(out / "digits").test).accuracy
-    assert accuracy >= 0.85
-    assert f"{accuracy:.3f}" in done.stdout
-    assert len(re.findall("same answers as Keras on 70 images", done.stdout)) == 2
-    again = subprocess.run(
-        [sys.executable, "-m", "tftune", "demo", "--output", out],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        cwd=tmp_path,
-    )
-    assert again.returncode == 2
+    _the_run_knows_its_data_and_can_be_repeated(out, accuracy)
+    again = CliRunner().invoke(app, ["demo", "--output", str(out)])
+    assert again.exit_code == 2
     assert "--overwrite" in again.stderr
+
+
+def _the_run_knows_its_data_and_can_be_repeated(out, accuracy):
+    shown = CliRunner().invoke(app, ["evaluate", str(out / "run"), "--json", "-q"])
+    measured = json.loads(shown.stdout)["metrics"]["accuracy"]
+    assert measured == pytest.approx(accuracy, abs=1e-6), shown.output
+    again = ["train", "--config", str(out / "run" / "run.json"), "--dry-run", "--json"]
+    planned = tftune.Plan.from_json(json.loads(CliRunner().invoke(app, again).stdout))
+    assert planned.phases == tftune.Plan.load(out / "run" / "plan.json").phases

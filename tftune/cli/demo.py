@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tftune.atomic import replaced_folder
+from tftune.builders.presets import DEFAULT_PRESET
 from tftune.cli import console
-from tftune.cli.arguments import Overwrite, Quiet
+from tftune.cli.arguments import Json, Overwrite, Quiet
+from tftune.cli.source import note_command
 from tftune.data.samples import write_digits
 from tftune.errors import OutputExistsError
+
+# Scanned digits are far from the photographs the backbone has seen, so more of it is retrained, and
+# for longer, than a plan for photographs would.
+_PLAN: dict[str, Any] = {"unfreeze": "block6", "fine_tune_epochs": 10, "batch_size": 16}
 
 
 def command(
     output: Annotated[Path, typer.Option(help="The folder to write.")] = Path("tftune-demo"),
     overwrite: Overwrite = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Fine-tune on real handwritten digits, evaluate, and export twice. Needs no network."""
@@ -34,13 +43,14 @@ def command(
         images = folder / "digits"
         write_digits(images)
         data = tftune.load_image_folder(images)
-        model = tftune.build_image_classifier("efficientnet_lite0", data)
-        # Scanned digits are far from the photographs the backbone has seen, so more of it is
-        # retrained, and for longer, than a plan for photographs would.
-        plan = tftune.plan(model, data, unfreeze="block6", fine_tune_epochs=10, batch_size=16)
-        if not quiet:
+        model = tftune.build_image_classifier(DEFAULT_PRESET, data)
+        plan = tftune.plan(model, data, **_PLAN)
+        if not quiet and not as_json:
             print(f"{data}\n\n{plan}\n")
         run = tftune.fine_tune(model, data, plan, output=folder / "run", verbose=not quiet)
+        # As `tftune train` notes it, under the name that the folder is about to get.
+        arguments = {"data": output / "digits", "backbone": DEFAULT_PRESET, **_PLAN}
+        note_command(folder / "run", "train", arguments)
         with Progress(not quiet) as progress:
             evaluation = tftune.evaluate(model, data.test, on_progress=progress.step("evaluate"))
         with console.native_output_hidden():
@@ -59,8 +69,22 @@ def command(
         )
         write_model_card(folder / "run", test=evaluation)
         example = str(Path(data.test.examples.names[0]).relative_to(folder))
-    assert served.certificate and phone.certificate
+        exports = {str(Path(made.path).relative_to(folder)): made for made in (served, phone)}
     seconds = time.perf_counter() - started
+    if as_json:
+        told = {
+            "output": str(output),
+            "run": str(output / "run"),
+            "seconds": seconds,
+            "verdict": run.verdict.to_json(),
+            "evaluation": evaluation.to_json(),
+            "exports": [
+                dataclasses.replace(made, path=str(output / name)).to_json()
+                for name, made in exports.items()
+            ],
+        }
+        print(json.dumps(told, indent=2))
+        return
     print(f"{evaluation}\n")
     print(f"{run.verdict}\n")
     print(f"Done in {seconds:.0f} s. Made in {output}/:")
@@ -69,16 +93,15 @@ def command(
         f"  run/                        the model; test accuracy {evaluation.intervals['accuracy']}"
     )
     print("  run/report.html             all of it as a page; run/model_card.md is its model card")
-    for name, certificate in (
-        ("saved_models/digits/1", served.certificate),
-        ("saved_models/digits.tflite", phone.certificate),
-    ):
+    for name, made in exports.items():
+        assert made.certificate is not None
         print(
-            f"  {name:<27} same answers as Keras on {certificate.num_examples} images "
-            f"(largest difference {certificate.max_difference:.0e})"
+            f"  {name:<27} same answers as Keras on {made.certificate.num_examples} images "
+            f"(largest difference {made.certificate.max_difference:.0e})"
         )
     print("\nTry next:")
     print(f"  tftune predict {output / 'run'} {output / example}")
+    print(f"  tftune evaluate {output / 'run'}")
     print("  tftune train YOUR_FOLDER --output runs/first   (one folder of images a class)")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tftune.cli import console
-from tftune.cli.arguments import Model, Overwrite
+from tftune.cli.arguments import Json, Model, Overwrite
 from tftune.cli.source import Reading, reads_data
 
 
@@ -48,6 +49,7 @@ def command(
         bool, typer.Option("--frozen", help="With a SavedModel: weights inside the graph.")
     ] = False,
     overwrite: Overwrite = False,
+    as_json: Json = False,
 ) -> None:
     """Write MODEL as a SavedModel for TF Serving, or as .tflite for phones."""
     console.import_tensorflow_quietly()
@@ -78,4 +80,4 @@ def command(
             weights_dtype=weights_dtype,
             frozen=frozen,
         )
-    print(export)
+    print(json.dumps(export.to_json(), indent=2, ensure_ascii=False) if as_json else export)

@@ -7,7 +7,7 @@ import functools
 import inspect
 import json
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -205,17 +205,32 @@ def write_arguments(context: typer.Context, output: Path) -> None:
         output: the run directory; where it is written is left out, as is what is only shown.
     """
     unsaid = ("output", "overwrite", "dry_run", "config", "as_json", "quiet")
-    said = {
-        name: value
-        for name, value in context.params.items()
-        if name not in unsaid and value is not None
-    }
+    note_command(
+        output,
+        context.command.name or "",
+        {
+            name: value
+            for name, value in context.params.items()
+            if name not in unsaid and value is not None
+        },
+    )
+
+
+def note_command(output: Path, command: str, arguments: Mapping[str, Any]) -> None:
+    """Write the `run.json` of a run directory.
+
+    Args:
+        output: the run directory.
+        command: the command that makes such a run.
+        arguments: its options by parameter name; paths are noted from the root on.
+    """
+    said = dict(arguments)
     for name in ("data", "plan", "space"):
         if name in said:
             said[name] = str(Path(said[name]).resolve())
     write_json(
         output / RUN_FILE,
-        {"command": context.command.name, "tftune": tftune.__version__, "arguments": said},
+        {"command": command, "tftune": tftune.__version__, "arguments": said},
     )
 
 

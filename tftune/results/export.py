@@ -170,6 +170,11 @@ class Export(Displayed):
     candidates: Sequence[Mapping[str, Any]] = ()
     notes: Sequence[str] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready dictionary."""
+        certificate = self.certificate.to_json() if self.certificate else None
+        return {**asdict(self), "certificate": certificate}
+
     @property
     def _score(self) -> str:
         if self.certificate is None:
