@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_expit, log_softmax
 
 from tftune.builders.heads import by_head
 from tftune.builders.transfer_model import TransferModel
 from tftune.config.model_spec import TAGS
 from tftune.data.dataset import Split
-from tftune.errors import DataError, ShapeError
+from tftune.errors import DataError
 from tftune.evaluation.evaluate import Progress, check_classes, logits_of_split
 from tftune.evaluation.reliability import confidences_of, measure_calibration
+from tftune.evaluation.temperature import fit_temperature
 from tftune.results.calibration import TemperatureFit
 
 _FOLDS = 5
 _FEWEST = 30  # below, chance decides what seems to help
-_RANGE = (0.05, 20.0)
 
 
 def calibrate(
@@ -77,52 +76,6 @@ def calibrate_with(
     if found:
         model.temperature = {fit.head: fit.temperature for fit in found}
     return tuple(found)
-
-
-def fit_temperature(logits: np.ndarray, labels: np.ndarray, task: str = "multiclass") -> float:
-    """Find the temperature at which logits fit labels best.
-
-    Args:
-        logits: float, shape (num_examples, num_classes).
-        labels: int, shape (num_examples,); multilabel: 0, 1 or NaN, shape of the logits.
-        task: "multiclass" or "multilabel".
-
-    Returns:
-        What to divide the logits by, in [0.05, 20]: the minimum of the cross-entropy. Labels are
-        smoothed by 1 / (number + 2), as Platt 1999 does, or the answers to examples that are all
-        right would be made certain.
-
-    Raises:
-        ShapeError: if the shapes do not agree.
-        DataError: if a logit is NaN.
-    """
-    logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
-    expected = logits.shape if task == "multilabel" else logits.shape[:1]
-    if labels.shape != expected:
-        raise ShapeError(f"`labels` must have shape {expected}. Received shape: {labels.shape}.")
-    if not np.isfinite(logits).all():
-        raise DataError("`logits` holds NaN or infinity: the model's weights or inputs are broken.")
-    low, high = np.log(_RANGE)
-    found = minimize_scalar(
-        lambda log_t: _smoothed_loss(logits / np.exp(log_t), labels, task),
-        bounds=(low, high),
-        method="bounded",
-        options={"xatol": 1e-5},
-    )
-    return float(np.exp(found.x))
-
-
-def _smoothed_loss(logits: np.ndarray, labels: np.ndarray, task: str) -> float:
-    if task == "multilabel":
-        known = np.isfinite(labels) & (labels >= 0)
-        smooth = 1 / (known.sum() + 2)
-        target = np.clip(np.where(known, labels, 0), smooth, 1 - smooth)
-        losses = -(target * log_expit(logits) + (1 - target) * log_expit(-logits))
-        return float(losses[known].mean())
-    smooth = 1 / (len(labels) + 2)
-    log_probabilities = log_softmax(logits, axis=1)
-    chosen = log_probabilities[np.arange(len(labels)), labels].mean()
-    return float(-(1 - smooth) * chosen - smooth * log_probabilities.mean())
 
 
 def _loss(logits: np.ndarray, labels: np.ndarray, task: str) -> float:

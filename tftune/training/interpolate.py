@@ -10,7 +10,7 @@ import numpy as np
 from tftune.builders.heads import by_head
 from tftune.config.model_spec import TAGS, HeadSpec
 from tftune.data.dataset import Split
-from tftune.evaluation.calibration import fit_temperature
+from tftune.evaluation.temperature import fit_temperature
 from tftune.training.boundary import CutModel
 from tftune.training.callbacks import assign, copy_of
 from tftune.training.objective import Objective

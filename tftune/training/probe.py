@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
+
+from tftune.evaluation.temperature import fit_temperature, smoothed_cross_entropy
 
 _REGULARISATIONS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
 SMALL = 4_000_000  # numbers; BLAS threads cost more than they bring below this
@@ -223,40 +223,15 @@ class _ClassFitter:
 def _best_temperature(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> tuple[float, float]:
-    """Return what to divide logits by for the lowest cross-entropy, and that.
-
-    Labels are taken to be right with probability (n + 1) / (n + 2), n being their number, as Platt
-    does: a few examples that are all answered rightly do not make an answer certain.
-
-    References:
-        Platt 1999, Probabilistic outputs for support vector machines, section 2.2.
-    """
-    low, high = np.log(_TEMPERATURES)
-    found = minimize_scalar(
-        lambda log_t: _cross_entropy(logits / np.exp(log_t), labels, weights),
-        bounds=(low, high),
-        method="bounded",
-        options={"xatol": 1e-2},
-    )
-    return float(np.exp(found.x)), float(found.fun)
+    """Return what to divide logits by for the lowest cross-entropy, and that."""
+    task = "multiclass" if labels.ndim == 1 else "multilabel"
+    temperature = fit_temperature(logits, labels, task, weights, _TEMPERATURES)
+    return temperature, smoothed_cross_entropy(logits / temperature, labels, task, weights)
 
 
 def _cooled(linear: Linear, temperature: float) -> Linear:
     kernel, bias = linear
     return kernel / temperature, np.where(bias == _ABSENT_LOGIT, bias, bias / temperature)
-
-
-def _cross_entropy(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
-    doubt = 1 / (len(labels) + 2)
-    if labels.ndim == 1:
-        likelihoods = log_softmax(logits, axis=1)
-        right = likelihoods[np.arange(len(labels)), labels]
-        wrong = (likelihoods.sum(axis=1) - right) / max(1, logits.shape[1] - 1)
-        losses = -(1 - doubt) * right - doubt * wrong
-        return float((losses * weights[labels]).mean())
-    targets = np.where(labels > 0.5, 1 - doubt, doubt)
-    losses = np.logaddexp(0, logits) - targets * logits
-    return float((losses * np.where(labels > 0.5, weights, 1.0)).mean())
 
 
 def _decisions(logits: np.ndarray, dimensions: int) -> np.ndarray:
