@@ -11,11 +11,13 @@ from pathlib import Path
 def benchmarks() -> dict[str, str]:
     """Return the first line of each benchmark's docstring by name; what has no `main` is none."""
     found = {}
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    here = Path(__file__).parent
+    for path in sorted([*here.glob("*.py"), *here.glob("*/__main__.py")]):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-        if "main" in functions and path.stem != "__main__":
-            found[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
+        name = path.parent.name if path.stem == "__main__" else path.stem
+        if "main" in functions and path != here / "__main__.py":
+            found[name] = (ast.get_docstring(tree) or "").partition("\n")[0]
     return found
 
 

@@ -25,11 +25,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras
-import numpy as np
-from sklearn.datasets import load_digits
 
 import tftune
-from benchmarks import fashion_mnist
+from benchmarks.draws import draw
 from benchmarks.results import Results, add_arguments, describe
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
@@ -154,35 +152,6 @@ class Start:
         rows = boundary_activations(trunk, self.data.test.examples, store=self.store)
         logits = CutModel(self.model, top, boundary, {"test": rows}).logits(self.data.test)
         return float((logits.argmax(axis=1) == self.data.test.labels).mean())
-
-
-def draw(name: str, a_class: int, num_test: int, seed: int, fresh: bool) -> tftune.Dataset:
-    """Draw `a_class` training images a class, and a quarter as many to validate."""
-    generator = np.random.default_rng(seed)
-    if name == "digits":
-        digits = load_digits()
-        images = (digits.images * (255 / 16)).astype(np.uint8).repeat(8, 1).repeat(8, 2)
-        labels, first_test = digits.target, None
-    else:
-        (images, labels), (test_images, test_labels) = fashion_mnist.load()
-        first_test = len(labels) if fresh else None
-        if fresh:
-            images = np.concatenate([images, test_images])
-            labels = np.concatenate([labels, test_labels])
-    order = generator.permutation(len(labels))
-    known = order if first_test is None else order[order < first_test]
-    validate = max(2, a_class // 4)
-    # As many of each class as there are, where a data set is that small.
-    places = [[i for i in known if labels[i] == c][: a_class + validate] for c in range(10)]
-    train = [i for place in places for i in place[:a_class]]
-    validation = [i for place in places for i in place[a_class:]]
-    used = {*train, *validation}
-    left = [i for i in order if (i not in used if first_test is None else i >= first_test)]
-    chosen = np.array(train + validation + left[:num_test])
-    split = ["train"] * len(train) + ["validation"] * len(validation)
-    split += ["test"] * (len(chosen) - len(split))
-    names = [str(label) for label in range(10)]
-    return tftune.load_image_arrays(images[chosen], labels[chosen].astype(int), names, split=split)
 
 
 def show(results: Results, purpose: str) -> None:

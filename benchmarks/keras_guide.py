@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 import tftune
-from benchmarks.defaults import draw
+from benchmarks.draws import draw
 from benchmarks.results import Results, add_arguments, describe
 from tftune.builders.efficientnet_lite import efficientnet_lite0
 from tftune.cache import litert

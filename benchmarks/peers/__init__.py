@@ -1,0 +1,1 @@
+"""tftune beside other libraries: each in a process and an environment of its own."""

@@ -1,0 +1,71 @@
+"""One peer on one draw of the data, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.cases import Source, write
+from benchmarks.peers.environments import InstallError, clean_environ
+from benchmarks.peers.registry import OWN, Peer
+
+_ROOT = Path(__file__).parents[2]
+_MEASURE = Path(__file__).parent / "measure.py"
+
+
+def run(peer: Peer, source: Source, case: dict[str, Any], limit: float) -> dict[str, Any]:
+    """Return the figures of a peer in a case, or `{"error": ...}` if it has none.
+
+    Args:
+        peer: the library.
+        source: what to draw examples from.
+        case: `a_class`, `test`, `seed`, and for images `size` in pixels.
+        limit: seconds after which the process is stopped.
+    """
+    try:
+        python = peer.environment.python()
+    except InstallError as error:
+        return {"error": f"not installed: {error}"}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
+        folder = Path(work)
+        draw = case["a_class"], case["test"], case["seed"]
+        training, questions, truth = write(source, peer.kind, *draw, folder)
+        output = folder / "figures.json"
+        command = [python, _MEASURE, peer.path, training, questions, output]
+        command += ["--seed", str(case["seed"])]
+        if peer.kind == "images":
+            command += ["--size", str(case["size"])]
+        variables = clean_environ() | {"TFTUNE_CACHE": work, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        if peer.environment == OWN:
+            variables["PYTHONPATH"] = str(_ROOT)
+        try:
+            done = subprocess.run(
+                [str(part) for part in command],
+                cwd=folder,
+                env=variables,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=limit,
+            )
+        except subprocess.TimeoutExpired:
+            return {"error": f"did not end within {limit / 60:.0f} minutes"}
+        if not output.is_file():
+            return {"error": _last_words(done.stderr) or f"exit code {done.returncode}"}
+        told = json.loads(output.read_text(encoding="utf-8"))
+    answers = told.pop("answers")
+    right = sum(answer == label for answer, label in zip(answers, truth, strict=True))
+    return {"accuracy": right / len(truth), **told, "lines": peer.lines}
+
+
+def _last_words(stderr: str) -> str:
+    """Return the exception of a traceback: from the last line that begins with a class name."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    for place in range(len(lines) - 1, -1, -1):
+        name = lines[place].split(":")[0]
+        if not lines[place].startswith(" ") and name.replace(".", "").isidentifier():
+            return " ".join(line.strip() for line in lines[place:])[:600]
+    return " ".join(lines[-3:])[:600]

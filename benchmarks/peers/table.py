@@ -1,0 +1,206 @@
+"""The README's table of peers, made of rows that were measured."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from scipy import stats
+
+from benchmarks.peers.registry import PEERS, Peer
+
+BUDGETS = (1, 5, 15)
+"""Minutes of one core."""
+_OWN = "tftune"
+_GUIDE = "Keras guide"
+_HEADER = (
+    "a class",
+    "",
+    "accuracy, %",
+    "less tftune's, points",
+    "seeds",
+    "core-seconds",
+    *(f"in {minutes} min" for minutes in BUDGETS),
+    "MB",
+    "lines",
+)
+Rows = Sequence[dict[str, Any]]
+
+
+class Group:
+    """The rows of one kind of data at one number of examples a class."""
+
+    def __init__(self, rows: Rows, kind: str, a_class: int) -> None:
+        self.kind, self.a_class = kind, a_class
+        rows = [r for r in rows if (r["case"]["kind"], r["case"]["a_class"]) == (kind, a_class)]
+        self.rows = [row for row in rows if "error" not in row["figures"]]
+        self.peers = [
+            peer
+            for peer in PEERS
+            if peer.kind == kind and any(row["case"]["peer"] == peer.name for row in self.rows)
+        ]
+
+    def figures(self, peer: str, figure: str) -> dict[int, float]:
+        """Return a figure of a peer by seed."""
+        return {
+            row["case"]["seed"]: row["figures"][figure]
+            for row in self.rows
+            if row["case"]["peer"] == peer
+        }
+
+    def median(self, peer: str, figure: str) -> float:
+        return statistics.median(self.figures(peer, figure).values())
+
+    def accuracy(self, peer: str) -> float:
+        """Return the mean over seeds in %."""
+        return 100 * statistics.mean(self.figures(peer, "accuracy").values())
+
+    def gains(self, peer: str) -> list[float]:
+        """Return by how many points a peer's accuracy exceeds tftune's, seed by seed."""
+        own, theirs = self.figures(_OWN, "accuracy"), self.figures(peer, "accuracy")
+        return [100 * (theirs[seed] - own[seed]) for seed in sorted(own.keys() & theirs.keys())]
+
+    def cells(self, peer: Peer) -> list[str]:
+        seconds = self.median(peer.name, "cpu_seconds")
+        accuracy = self.accuracy(peer.name)
+        best = max(self.accuracy(other.name) for other in self.peers)
+        told = f"{accuracy:.1f}"
+        gains = self.gains(peer.name) if peer.name != _OWN else []
+        return [
+            f"{self.a_class}",
+            peer.name,
+            f"**{told}**" if accuracy == best else told,
+            interval(gains) if gains else "",
+            str(len(self.figures(peer.name, "accuracy"))),
+            f"{seconds:.0f}",
+            *(told if seconds <= 60 * minutes else "–" for minutes in BUDGETS),
+            f"{self.median(peer.name, 'memory_mb'):,.0f}",
+            f"{self.median(peer.name, 'lines'):.0f}",
+        ]
+
+
+def interval(gains: Sequence[float]) -> str:
+    """Return the mean with the half-width of its 95% interval (Student's t over seeds)."""
+    told = f"{statistics.mean(gains):+.1f}"
+    return f"{told} ± {half_width(gains):.1f}" if len(gains) > 1 else told
+
+
+def half_width(gains: Sequence[float]) -> float:
+    """Return half of the 95% interval of the mean; infinite for a single value."""
+    if len(gains) < 2:
+        return float("inf")
+    return float(stats.t.ppf(0.975, len(gains) - 1)) * statistics.stdev(gains) / len(gains) ** 0.5
+
+
+def markdown(rows: Rows) -> str:
+    """Return tables of images and of texts, and what they say of tftune in words."""
+    parts = []
+    for kind in ("images", "texts"):
+        own = [row for row in rows if row["case"]["kind"] == kind]
+        sizes = sorted({row["case"]["a_class"] for row in own})
+        groups = [group for size in sizes if (group := Group(own, kind, size)).peers]
+        if not groups:
+            continue
+        lines = [_row(_HEADER), "|---" * len(_HEADER) + "|"]
+        lines += [_row(group.cells(peer)) for group in groups for peer in group.peers]
+        said = [f"- {text}" for group in groups for text in _said(group)]
+        said += [f"- {text}" for text in _errors(own)]
+        parts += [f"{_title(own)}\n", *lines, "", *said, ""]
+    return "\n".join(parts).rstrip()
+
+
+def _title(rows: Rows) -> str:
+    case = rows[0]["case"]
+    if case["kind"] == "texts":
+        return (
+            f"Texts: {case['data']}, {case['test']:,} to test, all-MiniLM-L6-v2 wherever a network "
+            "is trained."
+        )
+    return (
+        f"Images: {case['data']}, {case['test']:,} to test, {case['size']} pixels, "
+        "EfficientNet-Lite0 with its ImageNet weights wherever a pretrained network can be chosen."
+    )
+
+
+def _said(group: Group) -> list[str]:
+    """Say where tftune is behind, and how it compares in time and memory."""
+    if _OWN not in {peer.name for peer in group.peers}:
+        return []
+    at, said = f"At {group.a_class} a class", []
+    others = [peer for peer in group.peers if peer.name != _OWN]
+    for peer in others:
+        gains = group.gains(peer.name)
+        if gains and statistics.mean(gains) > 0:
+            sure = statistics.mean(gains) > half_width(gains)
+            said.append(
+                f"{at} {peer.name} is more accurate than tftune, by {interval(gains)} points"
+                f"{'' if sure else ', which is within the interval'}."
+            )
+    seconds, memory = group.median(_OWN, "cpu_seconds"), group.median(_OWN, "memory_mb")
+    if any(peer.name == _GUIDE for peer in others):
+        ratio = group.median(_GUIDE, "cpu_seconds") / seconds
+        gains = group.gains(_GUIDE)
+        if gains and statistics.mean(gains) <= 0:
+            said.append(
+                f"{at} tftune reaches the Keras guide's accuracy {ratio:.1f} times as fast."
+            )
+    faster = [p for p in others if p.deep and group.median(p.name, "cpu_seconds") < seconds]
+    said += [
+        f"{at} {peer.name} takes {group.median(peer.name, 'cpu_seconds') / seconds:.1f} times "
+        "tftune's time."
+        for peer in faster
+    ]
+    deep = {peer.name: group.median(peer.name, "memory_mb") for peer in others if peer.deep}
+    if deep:
+        least = min(deep, key=lambda name: deep[name])
+        said.append(
+            f"{at} tftune's peak memory is {memory / deep[least]:.2f} times that of {least}, the "
+            "smallest of the others that train a network."
+        )
+    return said
+
+
+def _errors(rows: Rows) -> list[str]:
+    """Return one line for each error of each peer."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        if "error" in row["figures"]:
+            sizes = found.setdefault((row["case"]["peer"], row["figures"]["error"]), [])
+            sizes.append(row["case"]["a_class"])
+    reasons = {peer.name: peer.why_not for peer in PEERS}
+    return [
+        f"{name} has no figures at {', '.join(map(str, sorted(set(sizes))))} a class"
+        f"{f' ({reasons[name]})' if reasons.get(name) else ''}: `{_short(error)}`"
+        for (name, error), sizes in found.items()
+    ]
+
+
+def _short(error: str, limit: int = 240) -> str:
+    error = " ".join(error.replace("`", "'").split())
+    return error if len(error) <= limit else f"{error[: limit - 1]}…"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def put_in(page: Path, content: str, name: str = "peers") -> None:
+    """Write `content` between `<!-- name -->` and `<!-- /name -->`.
+
+    Raises:
+        ValueError: if the page has no such marks.
+    """
+    text = page.read_text(encoding="utf-8")
+    before, first, rest = text.partition(f"<!-- {name} -->")
+    _, last, after = rest.partition(f"<!-- /{name} -->")
+    if not (first and last):
+        raise ValueError(f"{page} has no <!-- {name} --> ... <!-- /{name} -->")
+    page.write_text(f"{before}{first}\n\n{content}\n\n{last}{after}", encoding="utf-8")
+
+
+def found_in(page: Path, name: str = "peers") -> str:
+    """Return what is between the page's two marks."""
+    rest = page.read_text(encoding="utf-8").partition(f"<!-- {name} -->")[2]
+    return rest.partition(f"<!-- /{name} -->")[0].strip()

@@ -1,0 +1,121 @@
+"""Peers are run in processes of their own, and the README's table is what was measured."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Import a module of the benchmarks, which are not installed with the package."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    return lambda name: importlib.import_module(f"benchmarks.peers.{name}")
+
+
+@pytest.fixture
+def source(load):
+    images = np.zeros((40, 8, 8), np.uint8)
+    return load("cases").Source("some", images, ["a", "b"] * 20, first_test=30)
+
+
+@pytest.fixture
+def peer(load, tmp_path, monkeypatch):
+    """Make a peer of the text of its script."""
+    registry = load("registry")
+    monkeypatch.setattr(registry, "SCRIPTS", tmp_path)
+    (tmp_path / "images").mkdir()
+
+    def make(script, environment=registry.OWN):
+        (tmp_path / "images" / "some.py").write_text(script)
+        return registry.Peer("some", "images", "some.py", environment)
+
+    return make
+
+
+CASE = {"a_class": 4, "test": 10, "seed": 0, "size": 8}
+
+
+def row(peer, a_class, seed, accuracy, **figures):
+    case = {"kind": "images", "data": "some", "size": 96, "test": 10}
+    if accuracy is not None:
+        figures = {"accuracy": accuracy, "memory_mb": 1000, "lines": 9, **figures}
+        figures = {"cpu_seconds": 30.0, **figures}
+    return {"case": {**case, "a_class": a_class, "seed": seed, "peer": peer}, "figures": figures}
+
+
+def test_every_peer_has_a_script_that_trains_and_predicts(load):
+    peers = load("registry").PEERS
+    assert len({(peer.kind, peer.name) for peer in peers}) == len(peers)
+    for peer in peers:
+        text = peer.path.read_text()
+        assert "\ndef train(" in text and "\ndef predict(" in text and peer.lines > 5, peer.name
+
+
+def test_lines_are_those_that_hold_code(load):
+    source = '"""Says\nwhat."""\n\nimport os  # why\n\n# a remark\nx = (\n    1\n)\n'
+    assert load("registry").count_lines(source) == 4
+
+
+def test_a_peer_sees_no_label_of_the_test_images(load, source, tmp_path):
+    training, questions, truth = load("cases").write(source, "images", 4, 10, 0, tmp_path)
+    trained = [path.parent.name for path in training.glob("train/*/*")]
+    assert sorted(trained) == ["a"] * 4 + ["b"] * 4
+    assert len(list(training.glob("val/*/*"))) == 2 * 2
+    assert len(truth) == 10 and not any(f"/{name}/" in questions.read_text() for name in "ab")
+
+
+def test_a_peer_is_measured_in_a_process_of_its_own(load, source, peer):
+    script = """
+from pathlib import Path
+
+def train(folder, size, seed):
+    return sorted(path.name for path in Path(folder, "train").iterdir())[0]
+
+def predict(model, paths, size):
+    return [model for path in paths]
+"""
+    figures = load("runner").run(peer(script), source, CASE, 60)
+    assert figures["accuracy"] == pytest.approx(0.5, abs=0.4)
+    assert figures["seconds"] > 0 and figures["memory_mb"] > 1 and figures["lines"] == 5
+
+
+def test_a_peer_that_fails_is_kept_with_its_error(load, source, peer):
+    figures = load("runner").run(peer("raise OSError('no weights')"), source, CASE, 60)
+    assert figures == {"error": "OSError: no weights"}
+
+
+def test_a_peer_that_cannot_be_installed_is_kept_with_what_pip_said(
+    load, source, peer, tmp_path, monkeypatch
+):
+    environments = load("environments")
+    monkeypatch.setattr(environments, "FOLDER", tmp_path / "environments")
+    nowhere = environments.Environment("nowhere", ("--no-index", "tftune-no-such-package"))
+    figures = load("runner").run(peer("", nowhere), source, CASE, 60)
+    assert "No matching distribution found for tftune-no-such-package" in figures["error"]
+    monkeypatch.setattr(environments.Environment, "_install", None)  # it is not tried again
+    assert load("runner").run(peer("", nowhere), source, CASE, 60) == figures
+
+
+def test_the_table_says_who_is_ahead_and_who_failed(load):
+    rows = [row("tftune", 5, seed, 0.70 + seed / 100) for seed in range(3)]
+    rows += [row("fastai", 5, seed, 0.72 + seed / 100, cpu_seconds=90.0) for seed in range(3)]
+    rows += [row("Keras guide", 5, 0, 0.6, cpu_seconds=240.0, memory_mb=500)]
+    rows += [row("KerasHub", 5, 0, None, error="HTTPError: `none`\nat all")]
+    told = load("table").markdown(rows)
+    assert "| 5 | tftune | 71.0 |  | 3 | 30 |" in told
+    assert "| 5 | fastai | **73.0** | +2.0 ± 0.0 | 3 | 90 |" in told
+    assert "| – | 73.0 | 73.0 |" in told  # not within a minute
+    assert "fastai is more accurate than tftune, by +2.0 ± 0.0 points." in told
+    assert "the Keras guide's accuracy 8.0 times as fast" in told
+    assert "2.00 times that of Keras guide" in told
+    assert "KerasHub has no figures at 5 a class" in told and "`HTTPError: 'none' at all`" in told
+
+
+def test_an_interval_is_students_over_seeds(load):
+    # The 97.5% quantile of Student's t with 2 degrees of freedom is 4.303; sd 1, three values.
+    assert load("table").half_width([1.0, 2.0, 3.0]) == pytest.approx(4.303 / 3**0.5, rel=1e-3)
+    assert load("table").interval([1.0]) == "+1.0"
