@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from tftune.evaluation.temperature import fit_temperature
 
 import tftune
 from tftune.errors import ConfigError, DataError, ShapeError
 from tftune.evaluation.calibration import calibrate_with
 from tftune.evaluation.evaluate import evaluate_predictions
 from tftune.evaluation.reliability import expected_calibration_error
+from tftune.evaluation.temperature import fit_temperature
 from tftune.results.evaluation import Evaluation
 from tftune.results.predictions import Predictions
 
