@@ -56,6 +56,12 @@ def test_a_notebook_is_kept_without_outputs_and_has_its_parameters_in_one_cell(n
         assert not cell.get("outputs")
 
 
+def test_colab_offers_to_download_every_file_for_phones(notebook):
+    code = code_of(notebook)
+    for name in set(re.findall(r'"(\w+\.tflite)"', code)):
+        assert f'files.download("{name}")' in code
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=name_of)
 def test_a_notebook_runs_from_top_to_bottom(file, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -114,11 +115,19 @@ _JOURNEY: dict[str, dict[str, tuple[Any, tuple[str, ...]]]] = {
 }
 _CACHE_PANEL = "Housekeeping"
 
+
+def _paragraphs(docstring: str | None) -> str:
+    """Take out the line ends of the source, which some versions of typer would print."""
+    paragraphs = inspect.cleandoc(docstring or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
 for _panel, _commands in _JOURNEY.items():
     for _name, (_module, _examples) in _commands.items():
         app.command(
             _name,
             rich_help_panel=_panel,
+            help=_paragraphs(_module.command.__doc__),
             epilog="\n\n".join(("Examples:", *(f"  {example}" for example in _examples))),
         )(_module.command)
 app.add_typer(cache.app, name="cache", rich_help_panel=_CACHE_PANEL)
