@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from benchmarks.peers.registry import OWN, Peer
 
 _ROOT = Path(__file__).parents[2]
 _MEASURE = Path(__file__).parent / "measure.py"
+_RAISED = re.compile(r"[\w.]*(Error|Exception|Exit|Iteration|Interrupt)\b")
 
 
 def run(peer: Peer, source: Source, case: dict[str, Any], limit: float) -> dict[str, Any]:
@@ -62,10 +64,9 @@ def run(peer: Peer, source: Source, case: dict[str, Any], limit: float) -> dict[
 
 
 def _last_words(stderr: str) -> str:
-    """Return the exception of a traceback: from the last line that begins with a class name."""
-    lines = [line for line in stderr.splitlines() if line.strip()]
+    """Return what a traceback ends with, in one line; nothing if there is none."""
+    lines = stderr.splitlines()
     for place in range(len(lines) - 1, -1, -1):
-        name = lines[place].split(":")[0]
-        if not lines[place].startswith(" ") and name.replace(".", "").isidentifier():
+        if _RAISED.match(lines[place]):
             return " ".join(line.strip() for line in lines[place:])[:600]
-    return " ".join(lines[-3:])[:600]
+    return ""

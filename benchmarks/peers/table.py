@@ -163,14 +163,16 @@ def _said(group: Group) -> list[str]:
 
 
 def _errors(rows: Rows) -> list[str]:
-    """Return one line for each error of each peer."""
+    """Return one line for each error of each peer, and for each that was not tried."""
     found: dict[tuple[str, str], list[int]] = {}
     for row in rows:
         if "error" in row["figures"]:
             sizes = found.setdefault((row["case"]["peer"], row["figures"]["error"]), [])
             sizes.append(row["case"]["a_class"])
     reasons = {peer.name: peer.why_not for peer in PEERS}
-    return [
+    tried = {row["case"]["peer"] for row in rows}
+    missing = [p.name for p in PEERS if p.kind == rows[0]["case"]["kind"] and p.name not in tried]
+    return [f"{name} has not been measured yet." for name in missing] + [
         f"{name} has no figures at {', '.join(map(str, sorted(set(sizes))))} a class"
         f"{f' ({reasons[name]})' if reasons.get(name) else ''}: `{_short(error)}`"
         for (name, error), sizes in found.items()
