@@ -7,7 +7,9 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import json
+import re
 import shlex
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -26,6 +28,43 @@ def _seed():
 def _own_cache(tmp_path_factory, monkeypatch):
     """Every test starts with an empty activation cache of its own."""
     monkeypatch.setenv("TFTUNE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+# What differs from machine to machine, and how expected texts write it.
+VOLATILE = (
+    (r"\bunder 1 s\b|\b\d+(\.\d+)? (s|ms|min)\b", "# s"),
+    (r"\b\d+(\.\d+)? [kMGT]?B\b", "# MB"),
+    (r"\b\d+ CPU cores, (no|\d+) GPU\b", "# CPU cores, # GPU"),
+)
+
+
+@pytest.fixture(scope="session")
+def same_text():
+    """Compare what was printed with `tests/expected/NAME.txt`, and look at it as a terminal would.
+
+    `REWRITE_EXPECTED=1 pytest tests/cli tests/reports` writes these files anew: look at what
+    changed before you commit it.
+    """
+
+    def check(name: str, text: str) -> None:
+        assert "\x1b" not in text
+        lines = [line.rstrip() for line in text.splitlines()]
+        assert [line for line in lines if len(line) > 80] == []
+        # Boxes belong to the versions of rich and typer.
+        lines = [re.sub(r"\s*[│╭╰][─ ]?|[─ ]*[│╮╯]$", "", line) for line in lines]
+        plain = "\n".join(lines) + "\n"
+        masked = plain
+        for pattern, shown in VOLATILE:
+            masked = re.sub(pattern, shown, masked)
+        if masked != plain:  # and so columns may have other widths
+            masked = re.sub(r"─+", "──", re.sub(r"(?<=\S) {2,}", "  ", masked))
+        file = Path(__file__).parent / "expected" / f"{name}.txt"
+        if os.environ.get("REWRITE_EXPECTED"):
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(masked, encoding="utf-8")
+        assert masked == file.read_text(encoding="utf-8")
+
+    return check
 
 
 def write_stripes(folder, images_a_class=8, side=48, seed=0):

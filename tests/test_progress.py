@@ -30,7 +30,9 @@ def test_a_step_that_was_passed_over_takes_nothing():
     assert outlook.remaining == 20
 
 
-def test_piped_output_says_what_is_left_behind_every_step(capsys):
+@pytest.mark.parametrize("forced", ["", "1"])
+def test_piped_output_says_what_is_left_behind_every_step(forced, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", forced)  # as CI services do
     with Progress() as progress:
         progress.expect({"pass": 30, "head": 200})
         progress.step("pass")(7, 7)

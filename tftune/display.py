@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -109,7 +110,8 @@ def as_text(sections: Sequence[str | Table], width: int = 80) -> str:
             table.add_row(*(rich.text.Text(str(cell)) for cell in row))
         console.print(table)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in lines).strip("\n")
+    text = "\n".join(line.rstrip() for line in lines).strip("\n")
+    return re.sub(r"\n{3,}", "\n\n", text)
 
 
 def as_html(sections: Sequence[str | Table]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class TftuneError(Exception):
@@ -78,6 +80,26 @@ def did_you_mean(received: str, choices: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(str(received), [str(c) for c in choices], n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def did_you_mean_path(missing: str | os.PathLike[str]) -> str:
+    """Suggest what lies beside a path that does not exist and is called nearly the same.
+
+    Args:
+        missing: the path.
+
+    Returns:
+        `" Did you mean 'x'?"` with a leading space, or an empty string when nothing is close.
+    """
+    path = Path(missing)
+    if path.exists():
+        return ""
+    try:
+        beside = [found.name for found in path.parent.iterdir()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.7)
+    return f" Did you mean {str(path.with_name(near[0]))!r}?" if near else ""
 
 
 def check_choice(argument: str, received: object, choices: Iterable[str], hint: str = "") -> None:

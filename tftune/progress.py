@@ -23,8 +23,10 @@ class Progress:
 
     def __init__(self, enabled: bool = True) -> None:
         console = rich.console.Console(file=sys.stderr)
-        self._live = enabled and console.is_terminal
-        self._lines = enabled and not console.is_terminal
+        # FORCE_COLOR, which CI services set, makes rich take a pipe for a terminal.
+        terminal = console.is_terminal and sys.stderr.isatty()
+        self._live = enabled and terminal
+        self._lines = enabled and not terminal
         self._console = console
         self._bars = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 
 import numpy as np
@@ -33,6 +34,13 @@ def test_info_lists_trunks_rows_and_the_place(filled):
     assert "resnet50" in shown.output and "pooled" in shown.output
     assert "10 d ago" in shown.output and "just now" in shown.output
     assert str(cache_folder()) in shown.output.replace("\n", "")
+
+
+def test_info_prints_a_table(filled, same_text, tmp_path, monkeypatch):
+    shutil.copytree(cache_folder(), tmp_path / "cache", copy_function=shutil.copy2)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFTUNE_CACHE", "cache")
+    same_text("cache", run.invoke(app, ["cache", "info"]).output)
 
 
 def test_info_as_json_holds_the_same(filled):

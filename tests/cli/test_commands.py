@@ -21,7 +21,7 @@ def _elsewhere(tmp_path_factory, monkeypatch):
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
 
 
-def tftune_command(*arguments, **options):
+def in_a_process(*arguments, **options):
     return subprocess.run(
         [sys.executable, "-m", "tftune", *map(str, arguments)],
         capture_output=True,
@@ -35,7 +35,7 @@ def tftune_command(*arguments, **options):
 def run_folder(stripes_folder, tmp_path_factory):
     """A finished run, made by the command itself."""
     out = tmp_path_factory.mktemp("runs") / "stripes"
-    done = tftune_command(
+    done = in_a_process(
         "train",
         stripes_folder,
         "--output",
@@ -61,7 +61,7 @@ def test_train_leaves_the_run_directory(run_folder):
 
 
 def test_evaluate_prints_the_same_figures_as_python(run_folder, stripes_folder):
-    done = tftune_command("evaluate", run_folder, stripes_folder, "--json")
+    done = in_a_process("evaluate", run_folder, stripes_folder, "--json")
     assert done.returncode == 0, done.stderr
     expected = tftune.evaluate(
         tftune.load(run_folder), tftune.load_image_folder(stripes_folder).test
@@ -85,7 +85,7 @@ def test_report_adds_what_the_data_says(run_folder, stripes_folder, tmp_path):
 
 def test_predict_prints_a_row_an_image(run_folder, stripes_folder):
     images = sorted(stripes_folder.rglob("*.png"))[:2]
-    done = tftune_command("predict", run_folder, *images, "--json")
+    done = in_a_process("predict", run_folder, *images, "--json")
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)
     assert list(answers) == [str(image) for image in images]
@@ -93,17 +93,10 @@ def test_predict_prints_a_row_an_image(run_folder, stripes_folder):
 
 @pytest.mark.parametrize("name", ["served", "phone.tflite"])
 def test_export_writes_and_verifies(run_folder, stripes_folder, tmp_path, name):
-    done = tftune_command("export", run_folder, tmp_path / name, "--verify", stripes_folder)
+    done = in_a_process("export", run_folder, tmp_path / name, "--verify", stripes_folder)
     assert done.returncode == 0, done.stderr
     assert "parity certificate" in done.stdout
     assert (tmp_path / name).exists()
-
-
-def test_backbones_lists_the_registry():
-    done = tftune_command("backbones")
-    assert done.returncode == 0
-    assert "efficientnet_lite0" in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 80
 
 
 def _one_image_in_a_class(root):
@@ -123,12 +116,12 @@ def _one_image_in_a_class(root):
     ],
 )
 def test_a_bad_folder_ends_in_one_sentence_and_exit_code_two(
-    stripes_folder, tmp_path, spoil, sentence
+    tftune_command, stripes_folder, tmp_path, spoil, sentence
 ):
     root = shutil.copytree(stripes_folder, tmp_path / "photos")
     spoil(root)
     done = tftune_command("train", root, "--output", tmp_path / "run")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -139,20 +132,14 @@ def test_a_bad_folder_ends_in_one_sentence_and_exit_code_two(
     ("arguments", "sentence"),
     [
         (["train", "{photos}", "--output", "{new}", "--backbone", "resnet5"], "Did you mean"),
-        (["train", "{photos}", "--output", "{run}"], "--overwrite"),
-        (["train", "{photos}", "--output", "{new}", "--unfreeze", "blok7"], "'block7'"),
-        (["evaluate", "{photos}", "{photos}"], "There is no model"),
-        (["evaluate", "{run}", "{photos}", "--split", "tset"], "Did you mean 'test'"),
-        (["predict", "{run}", "{new}.jpg"], "cannot be read"),
-        (["export", "{run}", "{new}.tflite", "--quantize", "int8"], "needs real images"),
         (["trian"], "No such command 'trian'"),
     ],
 )
 def test_a_bad_request_ends_in_a_sentence_and_exit_code_two(
-    run_folder, stripes_folder, tmp_path, arguments, sentence
+    stripes_folder, tmp_path, arguments, sentence
 ):
-    places = {"photos": stripes_folder, "run": run_folder, "new": tmp_path / "new"}
-    done = tftune_command(*(argument.format(**places) for argument in arguments))
+    places = {"photos": stripes_folder, "new": tmp_path / "new"}
+    done = in_a_process(*(argument.format(**places) for argument in arguments))
     assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr

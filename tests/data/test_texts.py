@@ -101,7 +101,7 @@ def test_the_encoding_is_detected_by_its_mark_or_named(tmp_path):
         (b"text,label\n   ,x\nb,y\n", "Row 1 has no text"),
         (b"text,label\na,\nb,y\n", "Row 1 has no label"),
         (b"text,label\n", "has no rows"),
-        (b"text,lable\na,x\n", r"no column 'label'. It has: 'text', 'lable'. Did you mean 'lable'"),
+        (b"text,lable\na,x\n", r"`label` must name one of: 'text', 'lable'. Did you mean 'lable'"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_one_sentence(tmp_path, content, said):

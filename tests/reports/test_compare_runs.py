@@ -50,10 +50,11 @@ def test_what_differs_and_who_is_better(runs):
     assert compared.sentence == "strong is the best, for certain."
     assert compared.scores["weak"].value == 0.6
     shown = " ".join(str(compared).split())
-    assert "strong is better for certain: accuracy 0.950 (strong) against 0.600 (weak)" in shown
+    assert "strong is better for certain: accuracy 0.600 (weak) against 0.950 (strong)" in shown
 
 
-def test_the_command_prints_the_same(runs):
+def test_the_command_prints_the_same(runs, same_text):
+    same_text("compare", CliRunner().invoke(app, ["compare", *map(str, runs)]).output)
     done = CliRunner().invoke(app, ["compare", *map(str, runs), "--json"])
     assert json.loads(done.stdout) == json.loads(json.dumps(compare_runs(runs).to_json()))
 

@@ -15,7 +15,7 @@ import keras
 from tftune.atomic import replaced_file
 from tftune.builders.hub_layer import bundled_saved_models
 from tftune.config.model_spec import ModelSpec
-from tftune.errors import ConfigError, ModelFileError, OutputExistsError
+from tftune.errors import ConfigError, ModelFileError, OutputExistsError, did_you_mean_path
 from tftune.results.unknown import KnownFeatures
 
 _SPEC_MEMBER = "tftune.json"
@@ -72,7 +72,11 @@ def read_model(
     if file.is_dir():
         file = file / "model.keras"
     if not file.is_file():
-        raise ModelFileError(f"There is no model at {str(path)!r}: {str(file)!r} does not exist.")
+        unfinished = "the run is not finished" if Path(path).is_dir() else "it does not exist"
+        raise ModelFileError(
+            f"There is no model at {str(path)!r}: {unfinished}.{did_you_mean_path(path)} A run "
+            "directory (`tftune train DATA --output RUN`) or a .keras file holds one."
+        )
     try:
         with zipfile.ZipFile(file) as archive:
             spec = ModelSpec.from_json(json.loads(archive.read(_SPEC_MEMBER)))

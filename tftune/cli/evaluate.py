@@ -29,12 +29,12 @@ def command(
 ) -> None:
     """Measure MODEL on DATA: by default on the examples `tftune train` kept for testing."""
     check_split(split)
-    source, reading = known_source(data, model), reading.or_as_in(model)
     console.import_tensorflow_quietly()
     import tftune
     from tftune.progress import Progress
 
     loaded = tftune.load(model)
+    source, reading = known_source(data, model), reading.or_as_in(model)
     if not reading.label and len(loaded.heads) > 1:
         reading = dataclasses.replace(reading, label=[head.name for head in loaded.heads])
     chosen = reading.load_split(source, split)

@@ -11,6 +11,9 @@ import typer
 from tftune.cli import console
 from tftune.cli.arguments import Json, Model, Overwrite
 from tftune.cli.source import Reading, reads_data
+from tftune.errors import ConfigError, did_you_mean
+
+_OTHER_FILES = (".keras", ".h5", ".onnx", ".pb", ".pt", ".lite", ".zip")
 
 
 @reads_data
@@ -52,6 +55,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Write MODEL as a SavedModel for TF Serving, or as .tflite for phones."""
+    _check_name(output)
     console.import_tensorflow_quietly()
     import tftune
 
@@ -81,3 +85,13 @@ def command(
             frozen=frozen,
         )
     print(json.dumps(export.to_json(), indent=2, ensure_ascii=False) if as_json else export)
+
+
+def _check_name(output: Path) -> None:
+    """Refuse a file name of another kind, which would become a folder called so."""
+    suffix = output.suffix.lower()
+    if suffix != ".tflite" and (suffix in _OTHER_FILES or did_you_mean(suffix, [".tflite"])):
+        raise ConfigError(
+            f"OUTPUT must end in .tflite, or be the name of a SavedModel's folder. Received: "
+            f"{str(output)!r}. Did you mean {str(output.with_suffix('.tflite'))!r}?"
+        )

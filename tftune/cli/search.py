@@ -11,6 +11,7 @@ import typer
 from tftune.builders.presets import DEFAULT_PRESET
 from tftune.cli import console
 from tftune.cli.arguments import Json, Overwrite, Quiet
+from tftune.cli.networks import build_models
 from tftune.cli.source import Config, Reading, Source, reads_data, write_arguments
 
 _SEVERAL = "give it several times to choose among several."
@@ -81,7 +82,6 @@ def command(
     """
     console.import_tensorflow_quietly()
     import tftune
-    from tftune.data.text_examples import Texts
     from tftune.tuning.cluster import WORKER, cluster_role
     from tftune.tuning.worker import work_in
 
@@ -91,17 +91,13 @@ def command(
             print(f"This worker ran {count} trial(s). The chief tells what was found.")
         return
     dataset = reading.load(data)
-    if isinstance(dataset.train.examples, Texts):
-        models = [
-            tftune.build_text_classifier(name, dataset, preprocessor=preprocessor)
-            for name in encoder or ["ngrams"]
-        ]
-    else:
-        chosen = None if weights.lower() == "none" else weights
-        models = [
-            tftune.build_image_classifier(name, dataset, weights=chosen)
-            for name in backbone or [DEFAULT_PRESET]
-        ]
+    models = build_models(
+        dataset,
+        backbones=backbone or [DEFAULT_PRESET],
+        encoders=encoder or ["ngrams"],
+        weights=weights,
+        preprocessor=preprocessor,
+    )
     limits = None
     if space is not None:
         limits = tftune.SearchSpace.load(space)

@@ -128,7 +128,7 @@ class Reading:
         """
         check_split(split)
         if split == "all":
-            return self.load(source, undivided=True).train
+            return dataclasses.replace(self.load(source, undivided=True).train, name="all")
         return self.load(source).splits[split]
 
     def or_as_in(self, model: Path) -> Reading:

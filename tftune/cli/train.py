@@ -11,6 +11,7 @@ import typer
 from tftune.builders.presets import DEFAULT_PRESET
 from tftune.cli import console
 from tftune.cli.arguments import Json, Overwrite, Quiet
+from tftune.cli.networks import build_models, reads_texts
 from tftune.cli.source import Config, Reading, Source, reads_data, write_arguments
 from tftune.errors import ConfigError
 
@@ -149,19 +150,20 @@ def command(
     size = _height_and_width(image_size)
     console.import_tensorflow_quietly()
     import tftune
-    from tftune.data.text_examples import Texts
     from tftune.reports.run_report import write_report
     from tftune.training.estimate import estimate_costs
     from tftune.training.run_directory import check_output
 
     check_output(output, overwrite)
     dataset = reading.load(data)
-    reads_texts = isinstance(dataset.train.examples, Texts)
-    if reads_texts:
-        model = tftune.build_text_classifier(encoder, dataset, preprocessor=preprocessor)
-    else:
-        given = None if weights.lower() == "none" else weights
-        model = tftune.build_image_classifier(backbone, dataset, image_size=size, weights=given)
+    (model,) = build_models(
+        dataset,
+        backbones=[backbone],
+        encoders=[encoder],
+        weights=weights,
+        preprocessor=preprocessor,
+        image_size=size,
+    )
     if plan is not None:
         planned = tftune.Plan.load(plan)
         planned = planned.replace(costs=estimate_costs(model, dataset, planned))
@@ -191,7 +193,7 @@ def command(
         told = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
         print(json.dumps({"output": str(output), **told}, indent=2))
     else:
-        thing = '"TEXT"' if reads_texts else "IMAGE"
+        thing = '"TEXT"' if reads_texts(dataset) else "IMAGE"
         print(f"{run.verdict}\nWrote {output}. Try: tftune predict {output} {thing}")
 
 

@@ -179,7 +179,8 @@ class Plan(Displayed):
         )
         if self.calibrate:
             lines.append("At the end the temperature is set on validation, where that helps.")
-        lines.extend(f"{name}: {reason}" for name, reason in self.reasons.items())
+        if self.reasons:
+            lines.append(Table(("", ""), [(f"{k}:", why) for k, why in self.reasons.items()]))
         return [*lines, *self._told_costs()]
 
     def _told_costs(self) -> list[str | Table]:

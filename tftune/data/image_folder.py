@@ -16,7 +16,7 @@ from tftune.data.dataset import Dataset
 from tftune.data.headers import IMAGE_SUFFIXES
 from tftune.data.image_files import CheckedFile, ImageFiles, check_images
 from tftune.data.targets import DEFAULT_TARGET, Target
-from tftune.errors import DataError
+from tftune.errors import DataError, did_you_mean_path
 
 _SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db", "@eadir"})
 
@@ -67,9 +67,15 @@ def load_image_folder(
     """
     root = Path(folder)
     if not root.exists():
-        raise DataError(f"`folder` must be an existing folder. Received: {str(folder)!r}.")
+        raise DataError(
+            "`folder` must be an existing folder, with one folder of images a class. Received: "
+            f"{str(folder)!r}.{did_you_mean_path(folder)}"
+        )
     if not root.is_dir():
-        raise DataError(f"`folder` must be a folder, not a file. Received: {str(folder)!r}.")
+        raise DataError(
+            "`folder` must be a folder, not a file, unless it is a table (.csv, .tsv, .jsonl, "
+            f".parquet). Received: {str(folder)!r}."
+        )
     try:
         found, names, is_split = _find(root)
     except OSError as error:

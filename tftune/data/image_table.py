@@ -12,7 +12,13 @@ from tftune.data.dataset import Dataset
 from tftune.data.image_files import ImageFiles, check_images
 from tftune.data.image_folder import suffix_notes
 from tftune.data.labels import targets_of_table
-from tftune.data.tables import check_column, group_names, other_columns, read_table, unlabelled_rows
+from tftune.data.tables import (
+    check_columns,
+    group_names,
+    other_columns,
+    read_table,
+    unlabelled_rows,
+)
 from tftune.errors import DataError
 
 
@@ -69,8 +75,7 @@ def load_image_table(
     if not labels:
         raise DataError("`label` must name at least one column. Received: none.")
     tasks = dict(tasks or {})
-    for column in [image, *labels, *tasks, *(c for c in (split, group) if c is not None)]:
-        check_column(table, column, file)
+    check_columns(table, file, image=image, label=labels, tasks=tasks, split=split, group=group)
     base = Path(root) if root is not None else file.parent
     given = ["" if value is None else str(value).strip() for value in table[image]]
     paths = [str(base / text) if text else "" for text in given]

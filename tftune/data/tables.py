@@ -6,13 +6,13 @@ import codecs
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tftune.errors import DataError, did_you_mean
+from tftune.errors import DataError, did_you_mean, did_you_mean_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,9 @@ def read_table(path: str | os.PathLike[str], encoding: str | None = None) -> pd.
             f"`path` must end in one of {', '.join(TABLE_SUFFIXES)}. Received: {str(path)!r}."
         )
     if not file.is_file():
-        raise DataError(f"`path` must be an existing file. Received: {str(path)!r}.")
+        raise DataError(
+            f"`path` must be an existing file. Received: {str(path)!r}.{did_you_mean_path(path)}"
+        )
     try:
         if suffix == ".parquet":
             table = pd.read_parquet(file)
@@ -79,13 +81,25 @@ def read_table(path: str | os.PathLike[str], encoding: str | None = None) -> pd.
     return table.where(table.notna(), None)
 
 
-def check_column(table: pd.DataFrame, column: str, path: Path) -> None:
-    """Raise DataError unless a table has exactly one column of this name."""
+def check_columns(table: pd.DataFrame, path: Path, **named: str | Iterable[str] | None) -> None:
+    """Raise DataError unless a table has exactly one column of each name.
+
+    Args:
+        table: what was read.
+        path: where from.
+        named: by argument, the column or columns that it names.
+    """
+    for argument, columns in named.items():
+        for column in [columns] if isinstance(columns, str) else columns or ():
+            _check_column(table, column, path, argument)
+
+
+def _check_column(table: pd.DataFrame, column: str, path: Path, argument: str) -> None:
     count = list(table.columns).count(column)
     if count != 1:
         rule = "has no column" if not count else "has several columns called"
         raise DataError(
-            f"Table {path.name!r} {rule} {column!r}. It has: "
+            f"Table {path.name!r} {rule} {column!r}. `{argument}` must name one of: "
             f"{', '.join(repr(c) for c in table.columns)}."
             f"{did_you_mean(column, table.columns) if not count else ''}"
         )

@@ -14,7 +14,7 @@ from tftune.data.assemble import assemble, split_name
 from tftune.data.bad_files import keep_good
 from tftune.data.dataset import Dataset
 from tftune.data.entities import OUTSIDE
-from tftune.data.tables import check_column, decoded, read_table
+from tftune.data.tables import check_columns, decoded, read_table
 from tftune.data.targets import DEFAULT_TARGET, Target
 from tftune.data.text_examples import Texts
 from tftune.data.text_table import repetition_notes
@@ -113,8 +113,7 @@ def _rows(
         yield from _conll_rows(file, encoding)
         return
     table = read_table(file, encoding)
-    for column in (words, tags):
-        check_column(table, column, file)
+    check_columns(table, file, words=words, tags=tags)
     for number, (found, given) in enumerate(zip(table[words], table[tags], strict=True), 1):
         if not all(isinstance(value, (list, tuple, np.ndarray)) for value in (found, given)):
             raise DataError(

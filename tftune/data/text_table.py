@@ -11,7 +11,13 @@ from tftune.data.assemble import assemble, check_split_names
 from tftune.data.bad_files import keep_good
 from tftune.data.dataset import Dataset
 from tftune.data.labels import targets_of_table
-from tftune.data.tables import check_column, group_names, other_columns, read_table, unlabelled_rows
+from tftune.data.tables import (
+    check_columns,
+    group_names,
+    other_columns,
+    read_table,
+    unlabelled_rows,
+)
 from tftune.data.text_examples import Texts
 from tftune.errors import DataError
 
@@ -69,8 +75,7 @@ def load_text_table(
     if not labels:
         raise DataError("`label` must name at least one column. Received: none.")
     tasks = dict(tasks or {})
-    for column in [*columns, *labels, *tasks, *(c for c in (split, group) if c is not None)]:
-        check_column(table, column, file)
+    check_columns(table, file, text=columns, label=labels, tasks=tasks, split=split, group=group)
     notes = []
     cells = []
     for column in columns:

@@ -217,5 +217,6 @@ def check_targets(heads: Sequence[HeadSpec], split: Split) -> None:
             missing = sorted(set(head.class_names) - set(target.class_names))
             raise DataError(
                 "The split's classes must be the model's, in the same order. "
-                f"Only in the split: {extra or 'none'}. Only in the model: {missing or 'none'}."
+                f"Only in the split: {extra or 'none'}. Only in the model: {missing or 'none'}. "
+                "Give data of the model's classes, such as what it was trained on."
             )

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from tftune.atomic import replaced_file, write_json
-from tftune.errors import DataError, ModelFileError
+from tftune.errors import DataError, ModelFileError, did_you_mean_path
 from tftune.results.evaluation import Evaluation
 from tftune.results.predictions import Predictions
 
@@ -147,6 +147,10 @@ def read_json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        if not file.parent.exists():
+            raise ModelFileError(
+                f"There is no run at {str(file.parent)!r}.{did_you_mean_path(file.parent)}"
+            ) from error
         raise ModelFileError(
             f"{str(file.parent)!r} is not a finished run: {file.name} cannot be read "
             f"({error.strerror if isinstance(error, OSError) else error}). Finish it with the "

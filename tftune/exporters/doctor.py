@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tftune.errors import ExportError
+from tftune.errors import ExportError, did_you_mean_path
 from tftune.exporters import tflite_metadata as schema
 from tftune.exporters.text_metadata import vocabularies
 from tftune.exporters.tflite_contents import Tensor, TfliteContents, inspect_tflite
@@ -37,7 +37,9 @@ def diagnose(path: str | os.PathLike[str]) -> Diagnosis:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise ExportError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+        raise ExportError(
+            f"{str(path)!r} cannot be read: {error.strerror}.{did_you_mean_path(path)}"
+        ) from error
     try:
         contents = inspect_tflite(content)
         metadata = read_metadata(content)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tftune.errors import ExportError
+from tftune.errors import ExportError, did_you_mean_path
 from tftune.exporters import litert_runner
 from tftune.exporters.tflite_contents import inspect_tflite
 from tftune.results.verification import RuntimeBenchmark, RuntimeCost
@@ -37,7 +37,9 @@ def benchmark_tflite(
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise ExportError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+        raise ExportError(
+            f"{str(path)!r} cannot be read: {error.strerror}.{did_you_mean_path(path)}"
+        ) from error
     inspect_tflite(content)
     costs = []
     for count in threads or range(1, (os.cpu_count() or 1) + 1):

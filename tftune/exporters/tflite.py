@@ -136,11 +136,13 @@ def _check_request(
         )
     if quantize == "auto" and verify is None:
         raise ConfigError(
-            "`quantize='auto'` needs held-out examples: give `verify=data.validation`."
+            "`quantize='auto'` needs held-out examples: give `verify=data.validation` "
+            "(--verify DATA)."
         )
     if quantize in CALIBRATED and not images:
         raise ConfigError(
-            f"`quantize={quantize!r}` needs real images: give `calibration=data.train`."
+            f"`quantize={quantize!r}` needs real images: give `calibration=data.train` (--verify "
+            "DATA, whose training images are taken)."
         )
     if quantize == "mixed":
         check_quantizer()

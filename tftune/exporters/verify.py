@@ -11,7 +11,7 @@ from tftune.config.image_input import ImageInput
 from tftune.config.model_spec import HeadSpec, ModelSpec
 from tftune.config.text_input import TextInput
 from tftune.data.dataset import Split
-from tftune.errors import DataError, ExportError
+from tftune.errors import DataError, ExportError, did_you_mean_path
 from tftune.evaluation.evaluate import check_targets, evaluate_heads, predict_split
 from tftune.exporters.certificate import Budget, compare, size_and_digest
 from tftune.exporters.description import SPEC_FILE, read_spec
@@ -86,6 +86,7 @@ def _find(path: Path) -> Path:
         return max(versions, key=lambda version: int(version.name))
     raise ExportError(
         f"There is no export at {str(path)!r}: expected a .tflite file or a SavedModel's folder."
+        f"{did_you_mean_path(path)}"
     )
 
 
@@ -120,7 +121,8 @@ def _check_names(split: Split, class_names: list[str]) -> None:
     if class_names and tuple(class_names) != split.class_names:
         raise DataError(
             f"The split's classes must be the export's. Received: {list(split.class_names)}; "
-            f"the export's labels are {class_names}."
+            f"the export's labels are {class_names}. Give data of these classes, such as what "
+            "the model was trained on."
         )
 
 

@@ -56,8 +56,8 @@ def compare_runs(runs: Sequence[str | os.PathLike[str]], seed: int = 0) -> RunCo
         if index == best:
             continue
         try:
-            pair = (evaluations[best], evaluations[index])
-            comparisons.append(compare(*pair, (names[best], name), seed))
+            pair = (evaluations[index], evaluations[best])
+            comparisons.append(compare(*pair, (name, names[best]), seed))
             notes.extend(comparisons[-1].notes)
         except DataError as error:
             notes.append(f"{names[best]} and {name} cannot be compared example by example: {error}")
@@ -65,7 +65,7 @@ def compare_runs(runs: Sequence[str | os.PathLike[str]], seed: int = 0) -> RunCo
     if len(beaten) == len(folders) - 1:
         told = f"{names[best]} is the best, for certain."
     else:
-        unsure = [n for n in names if n != names[best] and n not in {c.names[1] for c in beaten}]
+        unsure = [n for n in names if n != names[best] and n not in {c.names[0] for c in beaten}]
         told = f"{names[best]} has the best figure, but whether it is better than "
         told += f"{' or '.join(unsure)} is not certain."
     if len(folders) > 2:
