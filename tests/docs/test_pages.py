@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import matplotlib
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
+from typer.testing import CliRunner
 
 import tftune
+from tftune.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -98,3 +101,18 @@ def test_python_on_a_page_runs(page, work_place, tmp_path, monkeypatch):
     for code in blocks(page, "python"):
         if _ENCODER not in code:
             exec(compile(code, name_of(page), "exec"), namespace)
+
+
+@pytest.mark.slow
+def test_the_readmes_commands_lead_from_a_folder_to_a_verified_file(
+    work_place, tmp_path, monkeypatch
+):
+    walk = next(code for code in blocks(ROOT / "README.md", "bash") if "tftune verify" in code)
+    commands = walk.splitlines()
+    assert len(commands) <= 10 and commands[-1].startswith("tftune verify")
+    for name in ("flowers", "rose.jpg"):
+        (tmp_path / name).symlink_to(work_place / name)
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        done = CliRunner().invoke(app, shlex.split(command)[1:])
+        assert done.exit_code == 0, done.output

@@ -194,7 +194,9 @@ def command(
         print(json.dumps({"output": str(output), **told}, indent=2))
     else:
         thing = '"TEXT"' if reads_texts(dataset) else "IMAGE"
-        print(f"{run.verdict}\nWrote {output}. Try: tftune predict {output} {thing}")
+        print(f"{run.verdict}\nWrote {output}. Try next:")
+        print(f"  tftune evaluate {output}\n  tftune predict {output} {thing}")
+        print(f"  tftune export {output} {output.name}.tflite --verify {data}")
 
 
 def _check(output: Path | None, dry_run: bool, plan: Path | None, chosen: list[str]) -> None:
