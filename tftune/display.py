@@ -87,7 +87,7 @@ def as_text(sections: Sequence[str | Table], width: int = 80) -> str:
             console.print(rich.text.Text(section))
             continue
         if section.title:
-            console.print(rich.text.Text(section.title))
+            console.print("\n", rich.text.Text(section.title), sep="")
         headed = any(section.columns)
         box = rich.box.SIMPLE_HEAD if headed else None
         table = rich.table.Table(

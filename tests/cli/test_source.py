@@ -1,5 +1,6 @@
 """How commands read their data, and that a run remembers it."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def test_every_example_of_the_help_is_understood(example, understand, tmp_path, 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_fits_a_terminal_of_80_columns(example):
     assert len(example) <= 78
+
+
+def test_every_command_that_prints_a_table_tells_it_as_json_too():
+    modules = {
+        name: module for commands in _JOURNEY.values() for name, (module, _) in commands.items()
+    }
+    parameters = {name: inspect.signature(m.command).parameters for name, m in modules.items()}
+    lacking = {name for name, known in parameters.items() if "as_json" not in known}
+    assert lacking == {"convert-bert", "report"}  # which say what they wrote
 
 
 def test_a_run_is_evaluated_on_the_split_it_was_trained_with(tmp_path):
