@@ -64,16 +64,22 @@ def build_backbone(
         raise
     except Exception as error:
         # Keras raises ValueError, KeyError, OSError or plain Exception here, by file format.
-        if "would be zero or negative" in str(error):
-            raise ConfigError(
-                f"`image_size` is too small for {preset.name!r}: no pixel is left of its "
-                f"last feature maps. Received: {image_size}. Its own size is {preset.image_size}."
-            ) from error
+        if "Computed output size would be" in str(error):
+            raise ConfigError(_too_small_message(preset, image_size)) from error
         if weights is None:
             raise
         raise WeightsError(_weights_message(preset, weights, error)) from error
+    if 0 in network.output.shape[1:3]:  # which Keras 3.10 lets pass
+        raise ConfigError(_too_small_message(preset, image_size))
     # Some factories wrap their input in a list; a bare tensor is what callers pass.
     return keras.Model(image, network.output, name=preset.name)
+
+
+def _too_small_message(preset: Preset, image_size: tuple[int, int]) -> str:
+    return (
+        f"`image_size` is too small for {preset.name!r}: no pixel is left of its last feature "
+        f"maps. Received: {image_size}. Its own size is {preset.image_size}."
+    )
 
 
 def load_every_weight(network: keras.Model, path: str) -> None:
