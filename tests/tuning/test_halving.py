@@ -9,21 +9,6 @@ from tftune.cache.store import ActivationStore
 from tftune.tuning import fine_tuning_trials
 from tftune.tuning.halving import halved_once
 from tftune.tuning.head_training import HeadTraining
-from tftune.tuning.ranges import Float
-
-_SPACE = tftune.SearchSpace(
-    dropout=0.0,
-    label_smoothing=0.0,
-    optimizer="adamw",
-    weight_decay=0.0,
-    batch_size=8,
-    head_rate=Float(1e-3, 1e-1, log=True),
-    head_epochs=1,
-    fine_tune_rate=1e-3,
-    fine_tune_epochs=1,
-    layer_decay=1.0,
-    unfreeze=1,
-)
 
 
 def _memory_for(most):
@@ -68,7 +53,7 @@ def test_the_batch_is_halved_once_and_the_plan_says_so(model, data):
 
 @pytest.mark.parametrize(("fitting", "status"), [(4, "done"), (2, "failed")])
 def test_a_search_goes_on_where_memory_runs_out(
-    model, data, tmp_path, monkeypatch, fitting, status
+    model, data, pinned_space, tmp_path, monkeypatch, fitting, status
 ):
     fit, tune = HeadTraining.fit, fine_tuning_trials.fine_tune
 
@@ -84,7 +69,8 @@ def test_a_search_goes_on_where_memory_runs_out(
 
     monkeypatch.setattr(HeadTraining, "fit", scarce_fit)
     monkeypatch.setattr(fine_tuning_trials, "fine_tune", scarce_tune)
-    asked = {"trials": 1, "fine_tune_trials": 1, "oracle": "random", "space": _SPACE}
+    space = pinned_space.replace(head_epochs=1)
+    asked = {"trials": 1, "fine_tune_trials": 1, "oracle": "random", "space": space}
     if status == "failed":  # no head to go on from but the default one
         asked["fine_tune_trials"] = 0
         with pytest.raises(tftune.errors.SearchError, match="OOM with 4 examples"):

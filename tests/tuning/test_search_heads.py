@@ -13,21 +13,7 @@ from tftune.data.targets import Target
 from tftune.data.text_examples import Texts
 from tftune.errors import ConfigError
 from tftune.tuning.objective import Objective, figures_of
-from tftune.tuning.ranges import Choice, Float
-
-_SPACE = tftune.SearchSpace(
-    dropout=0.0,
-    label_smoothing=0.0,
-    optimizer="adamw",
-    weight_decay=0.0,
-    batch_size=8,
-    head_rate=Float(1e-3, 1e-1, log=True),
-    head_epochs=3,
-    fine_tune_rate=1e-3,
-    fine_tune_epochs=1,
-    layer_decay=1.0,
-    unfreeze=1,
-)
+from tftune.tuning.ranges import Choice
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +49,14 @@ def store(tmp_path_factory):
     return ActivationStore(tmp_path_factory.mktemp("features"))
 
 
-def test_both_tiers_are_judged_by_all_heads(model, data, store):
+def test_both_tiers_are_judged_by_all_heads(model, data, store, pinned_space):
     found = tftune.search(
         model,
         data,
         trials=2,
         fine_tune_trials=1,
         oracle="random",
-        space=_SPACE,
+        space=pinned_space,
         verbose=False,
         store=store,
     )
@@ -87,12 +73,14 @@ def test_both_tiers_are_judged_by_all_heads(model, data, store):
 
 
 @pytest.mark.parametrize("probe", [False, True])
-def test_a_trial_of_several_heads_is_the_training_that_fine_tune_does(model, data, store, probe):
+def test_a_trial_of_several_heads_is_the_training_that_fine_tune_does(
+    model, data, store, pinned_space, probe
+):
     extra = {
         "feature_extraction.start_from_probe": probe,
         "feature_extraction.head_weights": {"hue": 1.0, "tone": 0.5},
     }
-    space = _SPACE.replace(head_rate=Choice(0.01, 0.02), extra=extra)
+    space = pinned_space.replace(head_rate=Choice(0.01, 0.02), extra=extra)
     found = tftune.search(
         model,
         data,
@@ -123,14 +111,14 @@ def test_a_trial_of_several_heads_is_the_training_that_fine_tune_does(model, dat
 
 
 @pytest.mark.slow
-def test_folds_judge_every_head_on_every_example(model, data, store):
+def test_folds_judge_every_head_on_every_example(model, data, store, pinned_space):
     found = tftune.search(
         model,
         data,
         trials=1,
         fine_tune_trials=0,
         oracle="random",
-        space=_SPACE,
+        space=pinned_space,
         folds=2,
         verbose=False,
         store=store,

@@ -67,23 +67,17 @@ def test_a_worker_killed_in_a_trial_comes_back_and_the_table_is_whole(
 
 
 @pytest.mark.slow
-def test_workers_fine_tune_too_and_come_to_the_figures_of_one_process(stripes, tmp_path):
+def test_workers_fine_tune_too_and_come_to_the_figures_of_one_process(
+    stripes, pinned_space, tmp_path
+):
     keras.utils.set_random_seed(1)
     model = tftune.build_image_classifier(
         "efficientnet_lite0", stripes, image_size=(32, 32), weights=None
     )
-    space = SearchSpace(
-        dropout=0.0,
-        label_smoothing=0.0,
-        optimizer="adamw",
-        weight_decay=0.0,
-        batch_size=8,
+    space = pinned_space.replace(
         head_rate=Float(1e-3, 1e-2, log=True),
         head_epochs=2,
         fine_tune_rate=Float(1e-4, 1e-3, log=True),
-        fine_tune_epochs=1,
-        layer_decay=1.0,
-        unfreeze=1,
     )
     tables = [
         tftune.search(
