@@ -29,8 +29,7 @@ _FEW_TEXTS = 1000
 _FINE_TUNED_OF_TEXTS = {True: 0.7, False: 0.35}
 
 # How long fine-tuning takes: few images bear more epochs before they are learnt by heart, and many
-# images give enough steps in few. Compared on 50 to 1,000 images with `benchmarks/defaults.py`;
-# what it says of more images is carried on from there.
+# images give enough steps in few. Compared on 50 to 10,000 images with `benchmarks/defaults.py`.
 _FINE_TUNED_IMAGES = 8000
 _FEWEST_EPOCHS = 4
 _MOST_EPOCHS = 16
@@ -124,7 +123,7 @@ def plan(
         fine_tune_epochs = default_epochs(len(data.train))
         reasons["fine_tuning"] = (
             f"{fine_tune_epochs} epochs for {len(data.train)} images, at a rate that gained on "
-            "Fashion-MNIST and digits at 5 to 100 a class (benchmarks/defaults.py)"
+            "Fashion-MNIST and digits at 5 to 1,000 a class (benchmarks/defaults.py)"
         )
     if contrastive is None and offers_contrastive(model, data):
         # Without a place to be cut every epoch runs the whole encoder.
