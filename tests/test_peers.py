@@ -88,6 +88,11 @@ def test_a_peer_that_fails_is_kept_with_its_error(load, source, peer):
     assert figures == {"error": "OSError: no weights"}
 
 
+def test_an_error_names_neither_hosts_nor_folders(load):
+    told = load("runner").tidy("OSError: some.host.com: /home/me/model.h5 of <A at 0x7f>")
+    assert told == "OSError: HOST: .../model.h5 of <A>"
+
+
 def test_a_peer_that_cannot_be_installed_is_kept_with_what_pip_said(
     load, source, peer, tmp_path, monkeypatch
 ):
@@ -119,3 +124,8 @@ def test_an_interval_is_students_over_seeds(load):
     # The 97.5% quantile of Student's t with 2 degrees of freedom is 4.303; sd 1, three values.
     assert load("table").half_width([1.0, 2.0, 3.0]) == pytest.approx(4.303 / 3**0.5, rel=1e-3)
     assert load("table").interval([1.0]) == "+1.0"
+
+
+def test_the_readme_shows_the_table_of_what_is_published(load):
+    main, table = load("__main__"), load("table")
+    assert table.found_in(ROOT / "README.md") == table.markdown(main.published())

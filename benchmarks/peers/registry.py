@@ -89,7 +89,7 @@ PEERS = (
         "AutoKeras",
         "images",
         "autokeras.py",
-        Environment("autokeras", ("autokeras", "pillow", _TENSORFLOW)),
+        Environment("autokeras", ("autokeras", "keras<3.13", "pillow", _TENSORFLOW)),
     ),
     Peer(
         "KerasHub",

@@ -19,7 +19,7 @@ _HEADER = (
     "a class",
     "",
     "accuracy, %",
-    "less tftune's, points",
+    "against tftune, points",
     "seeds",
     "core-seconds",
     *(f"in {minutes} min" for minutes in BUDGETS),
@@ -35,7 +35,10 @@ class Group:
     def __init__(self, rows: Rows, kind: str, a_class: int) -> None:
         self.kind, self.a_class = kind, a_class
         rows = [r for r in rows if (r["case"]["kind"], r["case"]["a_class"]) == (kind, a_class)]
-        self.rows = [row for row in rows if "error" not in row["figures"]]
+        rows = [row for row in rows if "error" not in row["figures"]]
+        # Means are over the same draws for all.
+        seeds = {row["case"]["seed"] for row in rows if row["case"]["peer"] == _OWN}
+        self.rows = [row for row in rows if row["case"]["seed"] in seeds]
         self.peers = [
             peer
             for peer in PEERS
@@ -179,7 +182,7 @@ def _errors(rows: Rows) -> list[str]:
     ]
 
 
-def _short(error: str, limit: int = 240) -> str:
+def _short(error: str, limit: int = 200) -> str:
     error = " ".join(error.replace("`", "'").split())
     return error if len(error) <= limit else f"{error[: limit - 1]}…"
 

