@@ -1,11 +1,14 @@
 """Text encoders of every kind are built, trained from the cache, saved and asked."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tftune
+from tftune.builders.bert_tokens import import_tensorflow_text
 from tftune.builders.stages import cut_points
 from tftune.config.text_input import TextInput
 from tftune.data.pipeline import input_batches
@@ -215,6 +218,15 @@ def test_misfits_are_told_in_a_sentence(converted_bert, data, tmp_path):
         tftune.build_text_classifier(converted_bert / "preprocessor", data)
     with pytest.raises(WeightsError, match=r"`encoder`.*holds no saved_model\.pb"):
         tftune.build_text_classifier(tmp_path, data)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(WeightsError, match=r"'ngrams', a SavedModel.*`tftune.convert_bert` first"):
+        tftune.build_text_classifier(tmp_path, data)
+
+
+def test_a_missing_tensorflow_text_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_text", None)
+    with pytest.raises(ConfigError, match=r"pip install 'tftune\[text\]'"):
+        import_tensorflow_text()
 
 
 def test_an_image_dataset_and_a_text_dataset_are_not_mixed_up(stripes, small_model, bert, data):

@@ -126,6 +126,12 @@ def test_numbers_are_read_as_text_and_a_note_says_so(tmp_path):
     data = tftune.load_text_table(file, validation_share=0, test_share=0)
     assert "10" in data.train.examples.columns[0]
     assert any("read as text" in note for note in data.notes)
+    file = tmp_path / "numbers.csv"
+    file.write_text("text,body,label\n1,a b,x\n2.5,c,y\n-3,d,x\n4e1,e,y\n")
+    shares = {"validation_share": 0, "test_share": 0}
+    notes = tftune.load_text_table(file, **shares).notes
+    assert any("numbers only" in note and "'body'" in note for note in notes)
+    assert not any("number" in n for n in tftune.load_text_table(file, text="body", **shares).notes)
 
 
 def test_copies_are_noted_and_lists_are_checked():

@@ -1,5 +1,10 @@
 """A text model's SavedModel takes raw strings in a process with neither keras nor tftune."""
 
+import ast
+import base64
+import json
+import subprocess
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -51,12 +56,46 @@ def test_verify_runs_it_again(exported, data):
     assert checked.intact
 
 
-def test_what_texts_do_not_have_is_refused(exported, data, tmp_path):
+@pytest.mark.parametrize(("dtype", "frozen"), [("float16", False), ("float32", True)])
+def test_weights_are_narrowed_and_frozen_behind_the_tokenizer(
+    exported, data, tmp_path, dtype, frozen
+):
+    model, export = exported
+    small = tftune.export_saved_model(
+        model, tmp_path / "m", verify=data.train, weights_dtype=dtype, frozen=frozen
+    )
+    (head,) = small.certificate.heads
+    assert head.max_difference <= (1e-6 if frozen else 1e-3)
+    if frozen:
+        variables = tmp_path / "m" / "1" / "variables" / "variables.data-00000-of-00001"
+        assert not variables.exists() or variables.stat().st_size < 2_000
+    elif model.spec.preset == "ngrams":  # the tiny BERT's own weights are too small to be narrowed
+        assert small.size_bytes < 0.6 * export.size_bytes
+
+
+def test_a_bundle_asks_in_strings_and_warms_up_with_real_ones(exported, data, tmp_path):
+    pytest.importorskip("tensorflow_serving", reason="the extra `serving` is not installed here")
+    from tensorflow_serving.apis import prediction_log_pb2
+
     model, _ = exported
-    with pytest.raises(ConfigError, match="`bundle` is for models of images; `weights_dtype`"):
-        tftune.export_saved_model(
-            model, tmp_path / "a", verify=data.train, bundle=True, frozen=True
-        )
+    export = tftune.export_saved_model(model, tmp_path / "m", verify=data.train, bundle=True)
+    file = f"{export.path}/assets.extra/tf_serving_warmup_requests"
+    (first, *_) = tf.data.TFRecordDataset(file)
+    request = prediction_log_pb2.PredictionLog.FromString(first.numpy()).predict_log.request
+    assert tf.make_ndarray(request.inputs["text"]) == [data.train.examples.text(0).encode()]
+    folder = tmp_path / "m.serving"
+    for client in ("client_rest.py", "client_grpc.py"):
+        program = (folder / client).read_text()
+        ast.parse(program)
+        assert "arguments.texts" in program and "image" not in program
+    # What the shell sends is what the server decodes.
+    shell = (folder / "client.sh").read_text().replace("curl", "cat; true")
+    (folder / "printing.sh").write_text(shell)
+    sent = subprocess.run(
+        ["sh", folder / "printing.sh", 'naïve "film"'], capture_output=True, check=True
+    )
+    (encoded,) = json.loads(sent.stdout)["inputs"]["text"]
+    assert base64.b64decode(encoded["b64"]).decode() == 'naïve "film"'
 
 
 def test_a_model_of_pairs_takes_pairs(converted_bert, tmp_path):
@@ -69,3 +108,5 @@ def test_a_model_of_pairs_takes_pairs(converted_bert, tmp_path):
     (row,) = serve(text=tf.constant([["the sky is blue", "is it ?"]]))["probabilities"].numpy()
     expected = model.predict(("the sky is blue", "is it ?"))
     assert dict(zip(model.class_names, row, strict=True)) == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(ConfigError, match="This one reads pairs"):
+        tftune.export_saved_model(model, tmp_path / "b", verify=data.train, bundle=True)

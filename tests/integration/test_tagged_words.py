@@ -106,6 +106,8 @@ def test_the_saved_file_and_the_export_give_the_same_answers(run, data, tmp_path
     assert set(export.signatures) == {"serving_default", "embed"}
     with pytest.raises(ConfigError, match="no task for tags"):
         tftune.export_tflite(run.model, tmp_path / "tags.tflite")
+    with pytest.raises(ConfigError, match="cannot be searched for"):
+        tftune.search(run.model, data, trials=2)
     loaded = tf.saved_model.load(export.path)
     served = loaded.signatures["serving_default"](text=tf.constant([text]))
     tags = [tag.decode() for tag in served["tags"][0].numpy()]

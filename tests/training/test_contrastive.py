@@ -7,6 +7,7 @@ import pytest
 import tftune
 from tftune.cache.store import ActivationStore
 from tftune.errors import ConfigError
+from tftune.training.checkpoint import Checkpoints
 from tftune.training.contrastive import PairLoss
 
 GOOD, BAD = ("good", "great", "fine", "loved"), ("bad", "awful", "poor", "hated")
@@ -82,6 +83,46 @@ def test_it_is_judged_as_fine_tuning_is_beside_the_floors(trained):
     assert "ngrams reaches" in run.verdict.sentence
     rows = run.history[run.history.phase == "contrastive"]
     assert len(rows) == 16 and rows.loss.iloc[-1] < rows.loss.iloc[0]
+
+
+@pytest.mark.slow  # three trainings of a network
+def test_a_run_killed_in_it_continues_at_the_next_batch(converted_bert, tmp_path, monkeypatch):
+    monkeypatch.setattr(Checkpoints, "due", property(lambda self: self.folder is not None))
+    data = tftune.load_texts(*opinions(20))
+    phase = tftune.Phase("contrastive", 1, 2, 3e-3, 4)
+    store = ActivationStore(tmp_path / "cache")
+    seen = []
+
+    def fine_tune(stop_at=None, **settings):
+        def watch(batch, logs):
+            seen.append(batch)
+            if len(seen) == stop_at:
+                raise KeyboardInterrupt
+
+        keras.utils.set_random_seed(0)
+        model = tftune.build_text_classifier(converted_bert, data)
+        run = tftune.fine_tune(
+            model,
+            data,
+            tftune.Plan((phase,)),
+            callbacks=lambda: [keras.callbacks.LambdaCallback(on_train_batch_begin=watch)],
+            verbose=False,
+            store=store,
+            from_scratch=False,
+            **settings,
+        )
+        return run, model.keras_model.get_weights()
+
+    whole, weights = fine_tune()
+    steps = len(seen)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(stop_at=steps + 6, output=tmp_path / "run")
+    seen.clear()
+    continued, same = fine_tune(output=tmp_path / "run")
+    assert len(seen) == steps - 5
+    np.testing.assert_allclose(continued.history.loss, whole.history.loss, rtol=1e-6)
+    for ours, theirs in zip(same, weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 def test_few_texts_get_it_and_it_is_refused_where_there_are_no_classes(converted_bert):

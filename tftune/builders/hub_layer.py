@@ -184,10 +184,14 @@ def resolve_handle(handle: str, argument: str = "backbone") -> Path:
     if (Path(handle) / "saved_model.pb").is_file():
         return Path(handle)
     if "://" not in handle:
-        raise WeightsError(
-            f"`{argument}` must be a preset, a SavedModel's folder or a TF-Hub handle. {handle!r} "
+        named = {"encoder": "'ngrams', ", "backbone": "a preset, "}.get(argument, "")
+        told = (
+            f"`{argument}` must be {named}a SavedModel's folder or a TF-Hub handle. {handle!r} "
             "holds no saved_model.pb."
         )
+        if (Path(handle) / "config.json").is_file():
+            told += " It looks like a checkpoint: convert it by `tftune.convert_bert` first."
+        raise WeightsError(told)
     try:
         import tensorflow_hub
     except ImportError as error:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tftune.data.assemble import assemble, check_split_names
 from tftune.data.bad_files import keep_good
 from tftune.data.dataset import Dataset
@@ -80,8 +82,13 @@ def load_text_table(
     cells = []
     for column in columns:
         values = list(table[column])
-        numbers = sum(isinstance(value, (int, float)) for value in values)
-        if numbers:
+        numbers = sum(_is_number(value) for value in values)
+        if numbers == len(values):
+            notes.append(
+                f"Column {column!r} holds numbers only, which are read as text. Is another column "
+                f"the text? There are: {', '.join(map(repr, table.columns))}."
+            )
+        elif numbers and not all(isinstance(value, str) for value in values):
             notes.append(f"Column {column!r} holds {numbers} number(s), which are read as text.")
         cells.append([as_text(value) for value in values])
     rows = list(zip(*cells, strict=True))
@@ -122,6 +129,14 @@ def repetition_notes(examples: Texts) -> list[str]:
     repeated = len(examples) - len(set(examples.fingerprints))
     told = f"{repeated} text(s) are exact copies of another one; `tftune.audit` lists such."
     return [told] if repeated else []
+
+
+def _is_number(value: Any) -> bool:
+    """Tell whether a cell is a number; those of a CSV are written in text."""
+    try:
+        return value is not None and np.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False
 
 
 def _problem(row: int, texts: Sequence[str | None], unlabelled: bool) -> str:

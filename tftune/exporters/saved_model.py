@@ -38,7 +38,7 @@ from tftune.results.export import Certificate, Export
 # large weights to float16 moved a probability by 0.004 at most; bfloat16 keeps three bits fewer.
 _TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 0.16}
 _MAX_DROPS = {"float32": 0.0, "float16": 0.01, "bfloat16": 0.02}
-_WARM_UP_IMAGES = 16
+_WARM_UPS = 16
 
 
 def export_saved_model(
@@ -75,8 +75,8 @@ def export_saved_model(
         path: the model's folder; the version is the next integer inside it.
         verify: held-out examples to compare the export with the Keras model on.
         allow_drop: write an export past its budget all the same; its certificate says so.
-        bundle: also write warm-up requests of images from `verify` into the version, and
-            `<path>.serving/` with the server's settings and clients.
+        bundle: also write warm-up requests of examples from `verify` into the version, and
+            `<path>.serving/` with the server's settings and clients. Not for pairs of texts.
         weights_dtype: "float32", or "float16" or "bfloat16" to store large weights in half the
             bytes; arithmetic stays in float32.
         frozen: keep the weights as constants inside the graph, for tools that want one file.
@@ -96,14 +96,14 @@ def export_saved_model(
     if bundle:
         check_serving_api()
         if verify is None or not len(verify):
-            raise ConfigError("`bundle` needs real images to warm up with: give `verify`.")
+            raise ConfigError(
+                f"`bundle` needs real {model.contract.things} to warm up with: give `verify`."
+            )
+    reads_texts = isinstance(model.contract, TextInput)
     if isinstance(model.contract, TextInput):
-        check_text_export(model.contract, bundle, weights_dtype, frozen)
-        network = served_network(model)
-        signatures = text_signatures(model, network)
-    else:
-        network = served_network(model, weights_dtype, frozen)
-        signatures = image_signatures(model, network)
+        check_text_export(model.contract, bundle)
+    network = served_network(model, weights_dtype, frozen)
+    signatures = (text_signatures if reads_texts else image_signatures)(model, network)
     target = base / str(next_version(base))
     certificate: Certificate | None = None
     notes = []
@@ -118,10 +118,10 @@ def export_saved_model(
         for name, text in {**label_files(model.heads), SPEC_FILE: spec_text(model.spec)}.items():
             (folder / "assets.extra" / name).write_text(text + "\n", encoding="utf-8")
         if bundle and verify is not None:
-            chosen = range(min(len(verify), _WARM_UP_IMAGES))
-            background = model.image_input.background
-            images = [verify.examples.encoded(index, background) for index in chosen]
-            write_warm_up(folder, base.name, images)
+            chosen = range(min(len(verify), _WARM_UPS))
+            background = WHITE if reads_texts else model.image_input.background
+            encoded = [verify.examples.encoded(index, background) for index in chosen]
+            write_warm_up(folder, base.name, encoded, "text" if reads_texts else "image_bytes")
         if verify is not None:
             budget = Budget(_TOLERANCES[weights_dtype], _MAX_DROPS[weights_dtype], allow_drop)
             certificate = certify(
@@ -134,7 +134,8 @@ def export_saved_model(
             # Before the version appears, so that it never stands there without them.
             write_json(base / f"{target.name}.certificate.json", certificate.to_json())
         if bundle:
-            notes.append(f"Settings and clients: {write_bundle(base, base.name, model.heads)}/")
+            settings = write_bundle(base, base.name, model.heads, model.contract)
+            notes.append(f"Settings and clients: {settings}/")
     size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
     shown = {name: str(signature) for name, signature in signatures.items()}
     return Export(str(target), size, shown, certificate, notes=notes)

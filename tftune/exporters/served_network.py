@@ -1,4 +1,8 @@
-"""The network behind a SavedModel's signatures: as it is, with narrow weights, or frozen."""
+"""The network behind a SavedModel's signatures: as it is, with narrow weights, or frozen.
+
+A tokenizer holds a table of words, which is neither a weight nor a constant: it stays as it is in
+front of what is narrowed or frozen.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tftune.builders.bert_tokens import BertTokens
 from tftune.builders.hub_layer import HubLayer
 from tftune.builders.transfer_model import TransferModel
 from tftune.errors import ExportError, check_choice
@@ -56,7 +61,6 @@ def served_network(
     check_choice("weights_dtype", weights_dtype, WEIGHTS_DTYPES)
     network = model.keras_model
     pooled = network.get_layer(model.spec.pooled_layer).output
-    both = keras.Model(network.input, (pooled, network.output), name="served")
     if weights_dtype == "float32" and not frozen:
         embedding = keras.Model(network.input, pooled, name="embedding")
         return ServedNetwork(
@@ -69,6 +73,9 @@ def served_network(
             "The weights of a TF-Hub backbone are part of its own SavedModel and can neither be "
             'narrowed nor frozen. Export with `weights_dtype="float32"` and `frozen=False`.'
         )
+    tokens = next((layer for layer in network.layers if isinstance(layer, BertTokens)), None)
+    source = network.input if tokens is None else tokens.output
+    both = keras.Model(source, (pooled, network.output), name="served")
     holder = tf.Module()
     run: Callable[[tf.Tensor], Any] = lambda inputs: both(inputs, training=False)  # noqa: E731
     if weights_dtype != "float32":
@@ -81,8 +88,12 @@ def served_network(
                 f"The weights take {size / 1e9:.1f} GB, and a frozen graph holds at most 2 GB. "
                 "Export with `frozen=False`."
             )
-        run = _frozen(run, network.input)
-    return ServedNetwork(lambda inputs: run(inputs)[1], lambda inputs: run(inputs)[0], holder)
+        run = _frozen(run, source)
+    holder.tokens = tokens
+    prepared: Callable[[tf.Tensor], tf.Tensor] = tokens or (lambda inputs: inputs)
+    return ServedNetwork(
+        lambda inputs: run(prepared(inputs))[1], lambda inputs: run(prepared(inputs))[0], holder
+    )
 
 
 def _narrow(network: keras.Model, dtype: str) -> tuple[Callable[[tf.Tensor], Any], tf.Module]:
@@ -111,13 +122,13 @@ def _narrow(network: keras.Model, dtype: str) -> tuple[Callable[[tf.Tensor], Any
     return run, holder
 
 
-def _frozen(run: Callable[[tf.Tensor], Any], image: keras.KerasTensor) -> Callable[..., Any]:
+def _frozen(run: Callable[[tf.Tensor], Any], source: keras.KerasTensor) -> Callable[..., Any]:
     """Turn variables into constants of one graph that all signatures share."""
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
 
-    spec = tf.TensorSpec(image.shape, image.dtype, name="inputs")
+    spec = tf.TensorSpec(source.shape, source.dtype, name="inputs")
     traced = tf.function(run, input_signature=[spec]).get_concrete_function()
     constant = convert_variables_to_constants_v2(traced)
 

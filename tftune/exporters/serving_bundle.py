@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tftune.atomic import replaced_folder
+from tftune.config.image_input import ImageInput
 from tftune.config.model_spec import HeadSpec
+from tftune.config.text_input import TextInput
 from tftune.exporters.head_answers import answer_keys
 
 BATCH_SIZE = 32
@@ -15,32 +18,57 @@ _REST_PORT = 8501
 _GRPC_PORT = 8500
 
 # Answers come as {"classes": [names for each image], "probabilities": [numbers for each image]}.
-_PRINTING = """for index, image in enumerate(arguments.images):
+_PRINTING = """for index, THING in enumerate(arguments.THINGs):
     for names, values, shown in ANSWERS:
         pairs = zip(outputs[names][index], outputs[values][index])
         if shown:
             pairs = sorted(pairs, key=lambda pair: -pair[1])[:shown]
         told = (f"{n.decode() if isinstance(n, bytes) else n} {v:.3f}" for n, v in pairs)
-        print(f"{image}: {', '.join(told)}")
+        print(f"{THING}: {', '.join(told)}")
 """
 _SHOWN = 3
 
 
-def write_bundle(base: Path, model_name: str, heads: Sequence[HeadSpec]) -> Path:
+@dataclass(frozen=True)
+class _Asked:
+    """What clients ask about.
+
+    Attributes:
+        thing: "image" or "text"; on the command line a file's path, or the text itself.
+        key: the signature's input.
+        content: a Python expression for the bytes of a `thing`.
+        piped: a shell command that writes them.
+    """
+
+    thing: str
+    key: str
+    content: str
+    piped: str
+
+
+_IMAGES = _Asked("image", "image_bytes", 'open(image, "rb").read()', 'cat "$image"')
+_TEXTS = _Asked("text", "text", "text.encode()", 'printf %s "$text"')
+
+
+def write_bundle(
+    base: Path, model_name: str, heads: Sequence[HeadSpec], contract: ImageInput | TextInput
+) -> Path:
     """Write `<base>.serving/`: settings and clients for TF Serving.
 
     Args:
         base: the model's folder, with its versions inside.
         model_name: the name the server will know the model by.
         heads: what the model answers, which the clients print.
+        contract: what it reads: images, or one text an example.
 
     Returns:
         The folder: `models.config`, `batching.config`, `compose.yaml`, `README.md` and clients
         over REST with curl, over REST with Python and over gRPC. It replaces an earlier one.
     """
     folder = base.with_name(base.name + ".serving")
+    asked = _TEXTS if isinstance(contract, TextInput) else _IMAGES
     with replaced_folder(folder, overwrite=True) as temporary:
-        for name, text in _files(base, model_name, heads).items():
+        for name, text in _files(base, model_name, heads, asked).items():
             file = temporary / name
             file.write_text(text, encoding="utf-8")
             if file.suffix == ".sh":
@@ -61,8 +89,9 @@ def _answers(heads: Sequence[HeadSpec]) -> list[tuple[str, str, int]]:
     return answers
 
 
-def _files(base: Path, name: str, heads: Sequence[HeadSpec]) -> dict[str, str]:
-    printing = _PRINTING.replace("ANSWERS", repr(_answers(heads)))
+def _files(base: Path, name: str, heads: Sequence[HeadSpec], asked: _Asked) -> dict[str, str]:
+    thing, argument = asked.thing, asked.thing.upper()
+    printing = _PRINTING.replace("ANSWERS", repr(_answers(heads))).replace("THING", thing)
     return {
         "models.config": f"""model_config_list {{
   config {{
@@ -93,17 +122,18 @@ max_enqueued_batches {{ value: 100 }}
       - --rest_api_port={_REST_PORT}
 """,
         "client.sh": f"""#!/bin/sh
-# Asks about one image over REST: ./client.sh IMAGE [HOST]
+# Asks about one {thing} over REST: ./client.sh {argument} [HOST]
 set -eu
-image=$1
+{thing}=$1
 host=${{2:-localhost:{_REST_PORT}}}
-# The server decodes {{"b64": ...}}; the model gets the file's own bytes.
-printf '{{"inputs": {{"image_bytes": [{{"b64": "%s"}}]}}}}' "$(base64 "$image" | tr -d '\\n')" |
+# The server decodes {{"b64": ...}}; the model gets the very bytes.
+content=$({asked.piped} | base64 | tr -d '\\n')
+printf '{{"inputs": {{"{asked.key}": [{{"b64": "%s"}}]}}}}' "$content" |
     curl --silent --show-error --fail --data @- "http://$host/v1/models/{name}:predict"
 """,
-        "client_rest.py": f'''"""Asks the server about images over REST.
+        "client_rest.py": f'''"""Asks the server about {thing}s over REST.
 
-    python client_rest.py IMAGE... [--host HOST:PORT]
+    python client_rest.py {argument}... [--host HOST:PORT]
 """
 
 import argparse
@@ -112,24 +142,22 @@ import json
 import urllib.request
 
 parser = argparse.ArgumentParser()
-parser.add_argument("images", nargs="+")
+parser.add_argument("{thing}s", nargs="+")
 parser.add_argument("--host", default="localhost:{_REST_PORT}")
 arguments = parser.parse_args()
-encoded = []
-for name in arguments.images:
-    with open(name, "rb") as stream:
-        encoded.append({{"b64": base64.b64encode(stream.read()).decode()}})
+contents = [{asked.content} for {thing} in arguments.{thing}s]
+encoded = [{{"b64": base64.b64encode(content).decode()}} for content in contents]
 request = urllib.request.Request(
     f"http://{{arguments.host}}/v1/models/{name}:predict",
-    data=json.dumps({{"inputs": {{"image_bytes": encoded}}}}).encode(),
+    data=json.dumps({{"inputs": {{"{asked.key}": encoded}}}}).encode(),
     headers={{"Content-Type": "application/json"}},
 )
 with urllib.request.urlopen(request) as response:
     outputs = json.load(response)["outputs"]
 {printing}''',
-        "client_grpc.py": f'''"""Asks the server about images over gRPC.
+        "client_grpc.py": f'''"""Asks the server about {thing}s over gRPC.
 
-    python client_grpc.py IMAGE... [--host HOST:PORT]
+    python client_grpc.py {argument}... [--host HOST:PORT]
 
 Needs `pip install tensorflow-serving-api`.
 """
@@ -141,17 +169,14 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 parser = argparse.ArgumentParser()
-parser.add_argument("images", nargs="+")
+parser.add_argument("{thing}s", nargs="+")
 parser.add_argument("--host", default="localhost:{_GRPC_PORT}")
 arguments = parser.parse_args()
-encoded = []
-for name in arguments.images:
-    with open(name, "rb") as stream:
-        encoded.append(stream.read())
+contents = [{asked.content} for {thing} in arguments.{thing}s]
 request = predict_pb2.PredictRequest()
 request.model_spec.name = "{name}"
 request.model_spec.signature_name = "serving_default"
-request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(encoded, shape=[len(encoded)]))
+request.inputs["{asked.key}"].CopyFrom(tf.make_tensor_proto(contents, shape=[len(contents)]))
 stub = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(arguments.host))
 found = stub.Predict(request, timeout=30).outputs
 outputs = {{key: tf.make_ndarray(value).tolist() for key, value in found.items()}}
@@ -164,9 +189,9 @@ Start the server in this folder:
 
 Ask it:
 
-    ./client.sh IMAGE
-    python client_rest.py IMAGE...
-    python client_grpc.py IMAGE...
+    ./client.sh {argument}
+    python client_rest.py {argument}...
+    python client_grpc.py {argument}...
 
 `models.config` names the model, `batching.config` says how requests are grouped. The server takes
 the highest version of `../{base.name}` into service and replays its warm-up requests first.

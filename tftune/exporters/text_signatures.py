@@ -18,15 +18,13 @@ EXAMPLE_FEATURE = "text"
 """The feature of a tf.Example that holds the text."""
 
 
-def check_text_export(contract: TextInput, bundle: bool, weights_dtype: str, frozen: bool) -> None:
+def check_text_export(contract: TextInput, bundle: bool) -> None:
     """Raise ConfigError if a text model cannot be exported like this."""
-    problems = []
-    if bundle:
-        problems.append("`bundle` is for models of images")
-    if weights_dtype != "float32" or frozen:
-        problems.append("`weights_dtype` must be 'float32' and `frozen` False for models of texts")
-    if problems:
-        raise ConfigError(f"The model reads texts: {'; '.join(problems)}.")
+    if bundle and contract.num_texts > 1:
+        raise ConfigError(
+            "`bundle` writes clients for models of one text an example. This one reads pairs: "
+            "leave `bundle` out."
+        )
 
 
 def text_shape(contract: ImageInput | TextInput) -> tuple[int, ...]:

@@ -13,12 +13,18 @@ from tftune.builders.transfer_model import TransferModel
 from tftune.config.phase import CONTRASTIVE, Phase
 from tftune.config.text_input import TextInput
 from tftune.data.dataset import Dataset
-from tftune.errors import ConfigError
+from tftune.errors import ConfigError, NonFiniteLossError
 from tftune.training.boundary import CutModel
-from tftune.training.callbacks import History, StopOnNonFiniteLoss
+from tftune.training.callbacks import (
+    History,
+    Journal,
+    KeepBest,
+    StopOnNonFiniteLoss,
+    assign,
+)
 from tftune.training.head_start import start_heads
 from tftune.training.optimizer import build_optimizer, step_scales
-from tftune.training.run_state import PhaseRecord
+from tftune.training.run_state import PhaseRecord, Training
 from tftune.training.sentinel import Sentinel, promised_variables
 
 _FEW = 16
@@ -68,21 +74,28 @@ def _has_classes(model: TransferModel) -> bool:
 
 
 def train_contrastively(
-    cut: CutModel, data: Dataset, phase: Phase, record: PhaseRecord, around: Any
+    cut: CutModel,
+    data: Dataset,
+    phase: Phase,
+    record: PhaseRecord,
+    around: Any,
+    before: list[np.ndarray],
+    first_logits: Any,
 ) -> None:
     """Train what is between the boundary and the pooled features, then start the head anew.
 
     The loss is that of SetFit: the cosine of two texts of one class is to be 1, of different
     classes 0. SetFit draws pairs; here all pairs of a batch count, those of one class together as
     much as all others together, so that an epoch costs one pass over the texts and not one a pair.
-    There are no checkpoints within it: a run that is killed in it begins it again.
 
     Args:
         cut: the model, cut below what the phase trains; changed in place.
         data: trained on `train`; `validation` chooses the regularisation of the head's probe.
         phase: for how long and how.
         record: gets the history.
-        around: the run's `Surroundings`.
+        around: the run's `Surroundings`; its `state` may hold a checkpoint to continue from.
+        before: the weights that train in the phase, as they are before it.
+        first_logits: the validation split's logits with those.
 
     References:
         Tunstall et al. 2022, https://arxiv.org/abs/2209.11055.
@@ -91,25 +104,48 @@ def train_contrastively(
     steps = -(-len(data.train) // size)
     encoder = cut.encoder()
     encoder.compile(build_optimizer(phase, steps, step_scales(model, phase)), loss=PairLoss())
+    encoder.optimizer.build(encoder.trainable_variables)
     head = {id(weight) for weight in promised_variables(model, "none")}
     promised = [v for v in promised_variables(model, phase.unfreeze) if id(v) not in head]
     show = around.progress.step(record.label)
     history = History(record.label, phase.epochs, record.rows, show, around.log)
-    encoder.fit(
-        cut.training_batches(data.train, size, around.plan.seed, (0, 0)),
-        epochs=phase.epochs,
-        steps_per_epoch=steps,
-        shuffle=False,  # the batches come shuffled
-        verbose=0,
-        callbacks=[
-            around.interrupts,
-            # A batch may hold no two texts of one class, and none of different ones.
-            Sentinel(model.keras_model.weights, promised, steps * phase.epochs),
-            StopOnNonFiniteLoss(),
-            history,
-            *around.callbacks(),
-        ],
-    )
+    journal = Journal(steps)
+    # Nothing is validated on the way, so the weights of the last step are the ones kept.
+    best = KeepBest((), float("inf"), 0)
+    training = Training(encoder, record, best, history, journal, None, size, before, first_logits)
+    continued = around.state.within_phase
+    if continued is not None:
+        # Running metrics are variables that Keras makes when it first needs them.
+        encoder.test_on_batch(*next(iter(cut.ordered_batches(data.train, size))))
+        training.restore(continued)
+    journal.write = lambda: around.state.write_if_due(training)
+    callbacks = [
+        around.interrupts,
+        # A batch may hold no two texts of one class, and none of different ones; and late in a
+        # cosine a step may be too small to change a weight.
+        Sentinel(model.keras_model.weights, promised, 0 if continued else steps * phase.epochs),
+        StopOnNonFiniteLoss(journal.epoch * steps + journal.step),
+        history,
+        *around.callbacks(),
+        journal,
+    ]
+    try:
+        while journal.epoch < phase.epochs and not journal.stopped:
+            epoch, step = journal.epoch, journal.step
+            encoder._initial_epoch = None  # what an earlier `fit` left would skip epochs
+            encoder.fit(
+                cut.training_batches(data.train, size, around.plan.seed, (epoch, step)),
+                # The rest of an epoch has fewer steps than the whole ones after it.
+                initial_epoch=epoch,
+                epochs=epoch + 1 if step else phase.epochs,
+                steps_per_epoch=steps - step,
+                shuffle=False,  # the batches come shuffled
+                verbose=0,
+                callbacks=callbacks,
+            )
+    except NonFiniteLossError:
+        assign(cut.top.trainable_variables, before)
+        raise
     features = {split.name: cut.features(encoder, split) for split in (data.train, data.validation)}
     _, top = model.cut(model.spec.pooled_layer)
     at_features = CutModel(model, top, model.spec.pooled_layer, features)

@@ -139,7 +139,7 @@ def run_phase(model: TransferModel, data: Dataset, index: int, around: Surroundi
     if phase.epochs:
         started = time.perf_counter()
         if phase.name == CONTRASTIVE:
-            train_contrastively(cut, data, phase, record, around)
+            train_contrastively(cut, data, phase, record, around, before, first)
         else:
             _train(_Prepared(cut, data, phase, record, before, first, around))
         record.seconds["train"] = time.perf_counter() - started

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from tftune.builders.image_classifier import build_image_classifier
 from tftune.builders.text_classifier import build_text_classifier
 from tftune.builders.transfer_model import TransferModel
+from tftune.config.model_spec import TAGS
 from tftune.config.text_input import TextInput
 from tftune.data.dataset import Dataset
 from tftune.errors import ConfigError
@@ -30,7 +31,8 @@ def candidates(
         The models, and the space with the choice between them.
 
     Raises:
-        ConfigError: if two models have the same backbone, or one does not answer what others do.
+        ConfigError: if two models have the same backbone, one does not answer what others do, or
+            one answers with tags of words.
     """
     models = [model] if isinstance(model, TransferModel) else list(model)
     found = {each.preset: each for each in models}
@@ -40,6 +42,11 @@ def candidates(
             f"Received: {[each.preset for each in models]}."
         )
     first = models[0]
+    if any(head.task == TAGS for each in models for head in each.heads):
+        raise ConfigError(
+            "Tags of words cannot be searched for: trials train heads on one vector a text. Plan "
+            "the training by `tftune.plan` instead."
+        )
     space = space or SearchSpace.for_data(first, data)
     build: Callable[..., TransferModel] = build_image_classifier
     if isinstance(first.contract, TextInput):
