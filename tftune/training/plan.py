@@ -23,10 +23,12 @@ from tftune.training.view_rule import choose_views
 _FINE_TUNED_FLOPS = 0.3
 
 # Of a text encoder more bears training, and with few texts it costs little: at 10 texts a
-# class four of MiniLM's six layers gained two points over one (`python -m benchmarks
-# text_defaults`).
+# class four of MiniLM's six layers gained two points over one, with 2,000 texts three had the
+# lowest validation loss, at the rate of images. What a contrastive phase was tried with is
+# a lower one (`python -m benchmarks text_defaults`).
 _FEW_TEXTS = 1000
-_FINE_TUNED_OF_TEXTS = {True: 0.7, False: 0.35}
+_FINE_TUNED_OF_TEXTS = {True: 0.7, False: 0.55}
+_RATE, _CONTRASTIVE_RATE, _RATE_FROM_SCRATCH = 3e-4, 1e-4, 1e-2
 
 # How long fine-tuning takes: few images bear more epochs before they are learnt by heart, and many
 # images give enough steps in few. Compared on 50 to 10,000 images with `benchmarks/defaults.py`.
@@ -65,10 +67,10 @@ def plan(
             for a network that is not pretrained.
         head_rate: peak learning rate of the first phase.
         fine_tune_rate: peak learning rate of the second; what is far from photographs bears more.
-            3e-4 by default, 1e-4 for text encoders, and 1e-2 for what is not pretrained.
+            3e-4 by default, 1e-4 for a contrastive phase, and 1e-2 for what is not pretrained.
         unfreeze: what of the backbone the second phase trains (see `Phase`); by
             default the top stages that hold at most 30% of its floating-point operations; of a text
-            encoder 35%, or 70% with fewer than 1,000 texts.
+            encoder 55%, or 70% with fewer than 1,000 texts.
         batch_size: examples a step, or "auto"; see `Phase`.
         seed: seeds the order of examples, dropout and augmentation.
         imbalance: what to do about rare classes: "class_weights", "oversample", "focal" or "none";
@@ -96,8 +98,6 @@ def plan(
     losses, reasons = choose_losses(model.heads, data.train, imbalance)
     scratch = not model.spec.pretrained
     reads_texts = isinstance(model.contract, TextInput)
-    if fine_tune_rate is None:
-        fine_tune_rate = 1e-2 if scratch else 1e-4 if reads_texts else 3e-4
     share = _FINE_TUNED_FLOPS
     if reads_texts:
         share = _FINE_TUNED_OF_TEXTS[len(data.train) < _FEW_TEXTS]
@@ -129,6 +129,9 @@ def plan(
         # Without a place to be cut every epoch runs the whole encoder.
         contrastive = model.boundary_below(chosen) is not None
         reasons["contrastive"] = CHOSEN if contrastive else OFFER
+    if fine_tune_rate is None:
+        fine_tune_rate = _CONTRASTIVE_RATE if contrastive else _RATE
+        fine_tune_rate = _RATE_FROM_SCRATCH if scratch else fine_tune_rate
     if fine_tune_epochs:
         phases.append(
             Phase(
