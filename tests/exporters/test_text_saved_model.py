@@ -10,7 +10,11 @@ import pytest
 import tensorflow as tf
 
 import tftune
+from tftune.config.model_spec import HeadSpec
+from tftune.config.text_input import TextInput
 from tftune.errors import ConfigError
+from tftune.exporters.serving_bundle import write_bundle
+from tftune.exporters.warm_up import WARM_UP_FILE, write_warm_up
 
 
 @pytest.fixture(scope="module")
@@ -56,34 +60,55 @@ def test_verify_runs_it_again(exported, data):
     assert checked.intact
 
 
+def test_weights_are_narrowed_and_frozen_behind_the_tokenizer(converted_bert, data, tmp_path):
+    model = tftune.build_text_classifier(converted_bert, data)
+    folder = tmp_path / "m"
+    export = tftune.export_saved_model(model, folder, weights_dtype="float16", frozen=True)
+    serve = tf.saved_model.load(export.path).signatures["serving_default"]
+    (row,) = serve(text=tf.constant(["the film was good"]))["probabilities"].numpy()
+    expected = model.predict("the film was good")
+    assert dict(zip(model.class_names, row, strict=True)) == pytest.approx(expected, abs=1e-3)
+    variables = folder / "1" / "variables" / "variables.data-00000-of-00001"
+    assert not variables.exists() or variables.stat().st_size < 2_000
+
+
+@pytest.mark.slow  # six exports, each run by a process of its own
 @pytest.mark.parametrize(("dtype", "frozen"), [("float16", False), ("float32", True)])
-def test_weights_are_narrowed_and_frozen_behind_the_tokenizer(
-    exported, data, tmp_path, dtype, frozen
-):
+def test_narrow_and_frozen_exports_are_certified(exported, data, tmp_path, dtype, frozen):
     model, export = exported
     small = tftune.export_saved_model(
         model, tmp_path / "m", verify=data.train, weights_dtype=dtype, frozen=frozen
     )
     (head,) = small.certificate.heads
     assert head.max_difference <= (1e-6 if frozen else 1e-3)
-    if frozen:
-        variables = tmp_path / "m" / "1" / "variables" / "variables.data-00000-of-00001"
-        assert not variables.exists() or variables.stat().st_size < 2_000
-    elif model.spec.preset == "ngrams":  # the tiny BERT's own weights are too small to be narrowed
+    if not frozen and model.spec.preset == "ngrams":  # the tiny BERT has no large weights
         assert small.size_bytes < 0.6 * export.size_bytes
 
 
-def test_a_bundle_asks_in_strings_and_warms_up_with_real_ones(exported, data, tmp_path):
+@pytest.mark.slow
+def test_a_bundle_is_written_with_an_export(exported, data, tmp_path):
     pytest.importorskip("tensorflow_serving", reason="the extra `serving` is not installed here")
+    model, _ = exported
+    tftune.export_saved_model(model, tmp_path / "m", verify=data.train, bundle=True)
+    _check_warm_up(tmp_path / "m" / "1", data)
+    assert (tmp_path / "m.serving" / "client.sh").is_file()
+
+
+def _check_warm_up(version, data):
     from tensorflow_serving.apis import prediction_log_pb2
 
-    model, _ = exported
-    export = tftune.export_saved_model(model, tmp_path / "m", verify=data.train, bundle=True)
-    file = f"{export.path}/assets.extra/tf_serving_warmup_requests"
-    (first, *_) = tf.data.TFRecordDataset(file)
+    (first, *_) = tf.data.TFRecordDataset(str(version / "assets.extra" / WARM_UP_FILE))
     request = prediction_log_pb2.PredictionLog.FromString(first.numpy()).predict_log.request
     assert tf.make_ndarray(request.inputs["text"]) == [data.train.examples.text(0).encode()]
-    folder = tmp_path / "m.serving"
+
+
+def test_a_bundle_asks_in_strings_and_warms_up_with_real_ones(data, tmp_path):
+    pytest.importorskip("tensorflow_serving", reason="the extra `serving` is not installed here")
+    head = HeadSpec("label", "multiclass", data.class_names, "logits", "probabilities")
+    encoded = [data.train.examples.encoded(index) for index in range(3)]
+    write_warm_up(tmp_path / "m" / "1", "m", encoded, "text")
+    _check_warm_up(tmp_path / "m" / "1", data)
+    folder = write_bundle(tmp_path / "m", "m", (head,), TextInput(16))
     for client in ("client_rest.py", "client_grpc.py"):
         program = (folder / client).read_text()
         ast.parse(program)

@@ -40,7 +40,7 @@ def write_warm_up(
     chosen = list(encoded)[:16]
     requests = [[example] for example in chosen] + [chosen]
     folder = version / "assets.extra"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     # A plain TFRecord: TF Serving does not read compressed ones.
     with tf.io.TFRecordWriter(str(folder / WARM_UP_FILE)) as writer:
         for examples in requests:
