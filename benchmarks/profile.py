@@ -141,7 +141,7 @@ def _told(case: dict[str, int], figures: dict[str, Any]) -> str:
             f"GFLOP; a core multiplied matrices at {figures['gflops_a_second']:.0f} GFLOP/s at "
             f"the time, so {figures['images']} images could not take less than {limit:.1f} "
             f"core-seconds. Filling the cache took {passes / limit:.1f} times that, the whole run "
-            f" {total / limit:.0f} times. Peak memory: {figures['memory_mb']:,.0f} MB.",
+            f"{total / limit:.0f} times. Peak memory: {figures['memory_mb']:,.0f} MB.",
         ]
     )
 
@@ -158,7 +158,7 @@ def _plot(figures: dict[str, Any], path: Path) -> None:
         left += seconds
     axes.barh("limit", figures["limit_seconds"], color="black")
     axes.set_xlabel("core-seconds")
-    axes.legend(ncol=5, fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.45))
+    axes.legend(ncol=5, fontsize=7, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.02))
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
     print(f"Wrote {path}")

@@ -150,10 +150,23 @@ def _table(results: Results) -> str:
 def _plot(results: Results, path: Path) -> None:
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(2, len(AXES), figsize=(10, 5.5), sharey="row", layout="tight")
-    for column, (axis, cases) in enumerate(AXES.items()):
-        rows = [(c[axis], results.rows(axis=axis, **c)) for c in cases]
-        known = [(x, found[0]["figures"]) for x, found in rows if found]
+    measured = {
+        axis: [
+            (c[axis], found[0]["figures"]) for c in cases if (found := results.rows(axis=axis, **c))
+        ]
+        for axis, cases in AXES.items()
+    }
+    axes = [axis for axis, known in measured.items() if len(known) > 1]
+    figure, panels = plt.subplots(
+        2,
+        len(axes),
+        figsize=(3 + 2.7 * len(axes), 5.5),
+        sharey="row",
+        layout="tight",
+        squeeze=False,
+    )
+    for column, axis in enumerate(axes):
+        known = measured[axis]
         xs = [x for x, _ in known]
         time_panel, memory_panel = panels[0][column], panels[1][column]
         time_panel.plot(xs, [f["cpu_seconds"] for _, f in known], "o-", color="black", label="all")
@@ -163,7 +176,8 @@ def _plot(results: Results, path: Path) -> None:
                 time_panel.plot(xs, ys, "o--", markersize=3, linewidth=1, label=name)
         memory_panel.plot(xs, [f["memory_mb"] for _, f in known], "o-", color="black")
         time_panel.set(xscale="log", yscale="log", title=f"{axis} grow")
-        memory_panel.set(xscale="log", xlabel=axis, ylim=(0, None))
+        most = max(f["memory_mb"] for _, f in known)
+        memory_panel.set(xscale="log", xlabel=axis, ylim=(0, 1.1 * most))
         time_panel.legend(frameon=False, fontsize=8)
     panels[0][0].set_ylabel("core-seconds")
     panels[1][0].set_ylabel("peak memory, MB")
