@@ -111,7 +111,7 @@ def test_the_metadata_that_torch_attaches_to_a_state_dict_is_passed_over(tmp_pat
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_sliced_and_transposed_view_is_read_as_numpy_sees_it(tmp_path_factory, data):
     shape = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
     base = np.arange(np.prod(shape), dtype="<f4").reshape(shape)
@@ -265,7 +265,7 @@ def test_every_truncation_of_a_checkpoint_is_refused(tmp_path):
 
 
 @given(position=st.integers(0, 10_000), value=st.integers(0, 255))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_damaged_byte_gives_arrays_or_a_weights_error_and_nothing_else(
     tmp_path_factory, position, value
 ):

@@ -167,7 +167,7 @@ def test_one_pipeline_reads_all_formats_and_the_bytes_signature_gets_equal_pixel
         np.testing.assert_array_equal(served, pixels)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     start=st.integers(0, 60),
     junk=st.binary(max_size=40),
@@ -224,7 +224,7 @@ class TestBadFiles:
             read_image(tmp_path / "pipe.jpg")
 
     @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=80)
     @given(
         name=st.sampled_from(sorted({**CASES, **BY_PILLOW_ONLY})),
         cut=st.integers(0, 4000),

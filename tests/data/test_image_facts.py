@@ -75,7 +75,7 @@ def test_a_missing_file_gets_a_reason(tmp_path):
     st.binary(max_size=400),
     st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_bytes_give_facts_or_a_reason(tmp_path_factory, content, magic):
     path = tmp_path_factory.mktemp("fuzz") / "x.jpg"
     path.write_bytes(magic + content)

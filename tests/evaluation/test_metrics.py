@@ -43,7 +43,7 @@ def _by_scikit_learn(probabilities, labels):
 
 
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_every_metric_is_scikit_learns(seed):
     probabilities, labels = _random_answers(seed)
     evaluation = classification_evaluation(probabilities, labels, "abcd", num_resamples=0)
@@ -70,7 +70,7 @@ def test_figures_on_a_resample_are_those_of_scikit_learn_on_its_examples():
 
 
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_the_order_of_examples_does_not_matter(seed):
     probabilities, labels = _random_answers(seed)
     order = np.random.default_rng(seed).permutation(len(labels))

@@ -25,13 +25,13 @@ def as_labels(texts, most):
 
 
 @given(st.lists(st.sampled_from(TAGS), max_size=12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_entities_are_those_of_seqeval(tags):
     assert entities_of(tags) == get_entities(tags)
 
 
 @given(TEXTS, st.randoms(use_true_random=False))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_entity_scores_are_those_of_seqeval(texts, random):
     answers = [[random.choice([tag, random.choice(TAGS)]) for tag in tags] for tags in texts]
     labels = as_labels(texts, 9)

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -111,7 +111,6 @@ def test_drop_refuses_to_leave_nothing_to_train_on():
         data.drop(issues)
 
 
-@settings(deadline=None)  # the first call imports
 @given(st.sets(st.tuples(st.sampled_from(["train", "validation", "test"]), st.integers(0, 2))))
 def test_what_drop_keeps_is_the_rest_in_order(chosen):
     data = _dataset()
