@@ -214,9 +214,8 @@ def speed(arguments: argparse.Namespace) -> None:
     epochs: dict[str, list[tuple[float, float]]] = {"disk": [], "off": []}
     few = Dataset(data.train.take(range(min(len(data.train), 480))), whole.validation, data.test)
     for cache in ("disk", "off") * arguments.repeats:
-        plan = tftune.plan(
-            model, few, head_epochs=0, fine_tune_epochs=2, unfreeze=2, cache=cache, estimate=False
-        )
+        settings: dict[str, Any] = {"cache": cache, "contrastive": False, "estimate": False}
+        plan = tftune.plan(model, few, head_epochs=0, fine_tune_epochs=2, unfreeze=2, **settings)
         watch = _Watch()
         _run(model, few, plan, callbacks=lambda watch=watch: [watch])
         epochs[cache].append(watch.epochs[-1])  # the first one traces
