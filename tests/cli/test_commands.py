@@ -145,10 +145,17 @@ def test_a_bad_request_ends_in_a_sentence_and_exit_code_two(
     assert "Traceback" not in done.stderr
 
 
+# What a shell starts in the background ignores Ctrl-C, and so do the tests and all they start.
+_HEEDING_CTRL_C = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('tftune', run_name='__main__', alter_sys=True)"
+)
+
+
 def test_ctrl_c_ends_in_a_sentence(stripes_folder, tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-m", "tftune", "train", stripes_folder, "--output", tmp_path / "run"]
-        + ["--head-epochs", "100000"],
+        [sys.executable, "-c", _HEEDING_CTRL_C, "train", stripes_folder]
+        + ["--output", tmp_path / "run", "--head-epochs", "100000"],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
