@@ -22,6 +22,7 @@ from tftune.training.callbacks import (
     StopOnNonFiniteLoss,
     assign,
 )
+from tftune.training.epochs import fit_epochs
 from tftune.training.head_start import start_heads
 from tftune.training.optimizer import build_optimizer, step_scales
 from tftune.training.run_state import PhaseRecord, Training
@@ -130,19 +131,14 @@ def train_contrastively(
         journal,
     ]
     try:
-        while journal.epoch < phase.epochs and not journal.stopped:
-            epoch, step = journal.epoch, journal.step
-            encoder._initial_epoch = None  # what an earlier `fit` left would skip epochs
-            encoder.fit(
-                cut.training_batches(data.train, size, around.plan.seed, (epoch, step)),
-                # The rest of an epoch has fewer steps than the whole ones after it.
-                initial_epoch=epoch,
-                epochs=epoch + 1 if step else phase.epochs,
-                steps_per_epoch=steps - step,
-                shuffle=False,  # the batches come shuffled
-                verbose=0,
-                callbacks=callbacks,
-            )
+        fit_epochs(
+            encoder,
+            phase.epochs,
+            steps,
+            journal,
+            lambda place: cut.training_batches(data.train, size, around.plan.seed, place),
+            callbacks,
+        )
     except NonFiniteLossError:
         assign(cut.top.trainable_variables, before)
         raise

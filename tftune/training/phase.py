@@ -30,6 +30,7 @@ from tftune.training.callbacks import (
 )
 from tftune.training.contrastive import train_contrastively
 from tftune.training.devices import Devices, in_place_of
+from tftune.training.epochs import fit_epochs
 from tftune.training.head_start import start_heads
 from tftune.training.interpolate import best_mix
 from tftune.training.interrupts import Interrupts
@@ -229,24 +230,18 @@ def _fit(prepared: _Prepared, batch_size: int) -> None:
             journal,
         ]
         try:
-            while journal.epoch < phase.epochs and not best.stopped:
-                epoch, step = journal.epoch, journal.step
-                top._initial_epoch = None  # what an earlier `fit` left would skip epochs
-                top.fit(
-                    cut.training_batches(
-                        data.train, batch_size, plan.seed, (epoch, step), devices.mirrored
-                    ),
-                    # The rest of an epoch has fewer steps than the whole ones after it.
-                    initial_epoch=epoch,
-                    epochs=epoch + 1 if step else phase.epochs,
-                    steps_per_epoch=steps - step,
-                    validation_data=None if devices.mirrored else validation,
-                    shuffle=False,  # the batches come shuffled
-                    verbose=0,
-                    callbacks=own,
-                )
-                if journal.stopped:
-                    break
+            fit_epochs(
+                top,
+                phase.epochs,
+                steps,
+                journal,
+                lambda place: cut.training_batches(
+                    data.train, batch_size, plan.seed, place, devices.mirrored
+                ),
+                own,
+                None if devices.mirrored else validation,
+                lambda: best.stopped,
+            )
         except NonFiniteLossError:
             best.restore()
             devices.bring_back(top, cut.top)
