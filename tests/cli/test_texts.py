@@ -32,7 +32,8 @@ def test_a_table_of_texts_is_audited_trained_evaluated_asked_and_exported(
     assert done.exit_code == 0, done.output
     assert "TF-IDF" in done.output and "TEXT" in done.output
     done = tftune_command("evaluate", run, table, *columns, "--json", "-q")
-    assert json.loads(done.stdout)["num_examples"] > 0, done.output
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["num_examples"] > 0
     # The run knows where its data is and how it was read.
     again = tftune_command("evaluate", run, "--json", "-q")
     assert json.loads(again.stdout) == json.loads(done.stdout), again.output
@@ -48,7 +49,8 @@ def test_a_table_of_texts_is_audited_trained_evaluated_asked_and_exported(
     phone = tmp_path / "m.tflite"
     loose = ("--max-drop", 1)  # seven texts to compare on, and a phone that knows whole words only
     done = tftune_command("export", run, phone, "--verify", table, *columns, *loose, "--json")
-    assert json.loads(done.stdout)["certificate"]["num_examples"] > 0, done.output
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["certificate"]["num_examples"] > 0
     done = tftune_command("verify", phone, "--data", table, *columns, "--json")
     assert json.loads(done.stdout)["intact"] is True, done.output
 

@@ -102,7 +102,7 @@ def test_the_loss_is_measured_step_by_step_as_keras_validates():
     objective = plain_objective([KIND, SIZE], _phase(head_weights={"kind": 3.0}), _two_targets())
     inputs = {name: keras.Input((rows.shape[1],), name=name) for name, rows in logits.items()}
     network = keras.Model(inputs, {k: keras.layers.Identity()(v) for k, v in inputs.items()})
-    network.compile("sgd", **objective.compile_settings)
+    objective.compile(network)
     expected = network.evaluate(logits, LABELS, batch_size=4, verbose=0, return_dict=True)
     assert objective.value(LABELS, logits, 4) == pytest.approx(expected["loss"], rel=1e-6)
     assert {"kind_accuracy", "size_error", "kind_loss", "size_loss"} < set(expected)

@@ -6,7 +6,7 @@ import pytest
 
 from tftune.config.phase import OPTIMIZERS, Phase
 from tftune.errors import ConfigError
-from tftune.training.optimizer import build_optimizer, step_scales
+from tftune.training.optimizer import build_optimizer, check_optimizers, step_scales
 from tftune.training.schedules import ReduceOnPlateau, learning_rate_schedule
 
 
@@ -47,7 +47,25 @@ def _moved_by_one_step(phase, **settings):
     return {v.path: v.numpy() - old for v, old in zip(network.weights, before, strict=True)}
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+def _trains(name):
+    try:
+        check_optimizers([Phase("fine_tuning", 1, 1, 0.01, optimizer=name)])
+    except ConfigError:
+        return False
+    return True
+
+
+def test_muon_is_refused_where_keras_cannot_train_with_it(monkeypatch):
+    muon = Phase("fine_tuning", 1, 1, 0.01, optimizer="muon")
+    monkeypatch.setattr(keras, "__version__", "3.12.4")
+    with pytest.raises(ConfigError, match='3.13 on. Upgrade Keras or take optimizer="adamw"'):
+        check_optimizers([Phase("fine_tuning", 1, 1, 0.01), muon])
+    check_optimizers([Phase("fine_tuning", 1, 1, 0.01)])
+    monkeypatch.setattr(keras, "__version__", "3.13.0")
+    check_optimizers([muon])
+
+
+@pytest.mark.parametrize("name", [*filter(_trains, OPTIMIZERS)])
 def test_a_variable_moves_its_scale_times_the_step_of_every_optimizer(name):
     """Adam divides by the gradient's size, so scaling gradients would leave the step as it is."""
     phase = Phase("fine_tuning", 1, 1, 0.01, optimizer=name, schedule="constant", weight_decay=0.1)

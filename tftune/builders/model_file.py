@@ -91,11 +91,15 @@ def read_model(
         ) from error
     with bundled_saved_models(file):
         try:
-            return keras.models.load_model(file, compile=False), spec, known
+            network = keras.models.load_model(file, compile=False)
         except TypeError as error:
             # Keras repeats whole layers, vocabularies included; the reason comes last.
             reason = str(error).strip().splitlines()[-1].removeprefix("Exception encountered: ")
             raise ModelFileError(f"{str(file)!r} cannot be loaded: {reason[:500]}") from error
+    if isinstance(network.input, list) and len(network.inputs) == 1:
+        # Keras 3.10 loads a model of one input as a model of a list of one.
+        network = keras.Model(network.inputs[0], network.output, name=network.name)
+    return network, spec, known
 
 
 def _import_layers(config: str) -> None:

@@ -37,7 +37,8 @@ class ModerateRandAugment(keras.layers.RandAugment):
     """Keras' RandAugment with the published ranges of two of its operations.
 
     With a factor of 0.3, Keras keeps two bits of each colour, which leaves nothing to recognise (a
-    smaller factor keeps even fewer), and rotates by up to 108 degrees.
+    smaller factor keeps even fewer), and rotates by up to 108 degrees. Keras 3.10 also draws the
+    operations once for all images, when a graph is traced; here each image gets its own.
 
     References:
         Cubuk et al. 2019, https://arxiv.org/abs/1909.13719: rotation up to 30 degrees and at least
@@ -52,6 +53,31 @@ class ModerateRandAugment(keras.layers.RandAugment):
         self.random_rotation = keras.layers.RandomRotation(
             _MOST_ROTATION, interpolation=self.interpolation, seed=self.seed
         )
+
+    def get_random_transformation(
+        self, data: Any, training: bool = True, seed: Any = None
+    ) -> dict[str, Any] | None:
+        """Draw which operations are applied, in which order, and how much of every one."""
+        if not training:
+            return None
+        layers = [getattr(self, name) for name in self._AUGMENT_LAYERS]
+        own = self._get_seed_generator(self.backend._backend)
+        chosen = self.backend.random.randint((self.num_ops,), 0, len(layers), seed=own)
+        drawn = [layer.get_random_transformation(data, training, seed=own) for layer in layers]
+        return {"chosen": chosen, "drawn": drawn}
+
+    def transform_images(self, images: Any, transformation: Any, training: bool = True) -> Any:
+        """Apply the operations that were drawn to images, shape (..., height, width, 3)."""
+        images = self.backend.cast(images, self.compute_dtype)
+        if not training:
+            return images
+        layers = [getattr(self, name) for name in self._AUGMENT_LAYERS]
+        for place in range(self.num_ops):
+            number = transformation["chosen"][place]
+            for i, (layer, drawn) in enumerate(zip(layers, transformation["drawn"], strict=True)):
+                changed = layer.transform_images(images, drawn)
+                images = self.backend.numpy.where(number == i, changed, images)
+        return images
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ from tftune.config.plan import Plan
 from tftune.data.dataset import Dataset
 from tftune.errors import ConfigError
 from tftune.training.callbacks import assign, copy_of
+from tftune.training.objective import Objective
 
 
 class Devices:
@@ -63,18 +64,18 @@ class Devices:
         return copy
 
     def validators(
-        self, top: keras.Model, settings: Mapping[str, Any], validation: tf.data.Dataset
+        self, top: keras.Model, objective: Objective, validation: tf.data.Dataset
     ) -> list[keras.callbacks.Callback]:
         """Return the callbacks that validate in Keras' place, to come before all that look at it.
 
         Args:
             top: what `place` was given.
-            settings: loss and metrics for Keras' `compile`, new ones.
+            objective: what is measured.
             validation: batches of (input, label).
         """
         if self.strategy is None:
             return []
-        top.compile(**settings)
+        objective.compile(top)
         return [ValidateOnOneDevice(top, validation)]
 
     def bring_back(self, trained: keras.Model, top: keras.Model) -> None:

@@ -36,6 +36,7 @@ from tftune.training.from_scratch import STEP as FROM_SCRATCH
 from tftune.training.from_scratch import check_from_scratch, floor_logits, logits_from_scratch
 from tftune.training.live_plot import LivePlot
 from tftune.training.logs import scalar_log
+from tftune.training.optimizer import check_optimizers
 from tftune.training.phase import Surroundings, run_phase
 from tftune.training.plan import plan as make_plan
 from tftune.training.rows import PlannedRows
@@ -113,6 +114,7 @@ def fine_tune(
             raise DataError(f"No example of the {split.name} split has a known {unknown[0]!r}.")
     check_strategy(strategy, model, data, plan)
     check_contrastive(model, plan.phases)
+    check_optimizers(plan.phases)
     if from_scratch:
         check_from_scratch(model)
     folder = None

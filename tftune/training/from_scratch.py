@@ -140,7 +140,7 @@ def _logits_after(
     assert isinstance(size, int)
     steps = -(-len(data.train) // size)
     objective = training_objective(cut.model.heads, phase, data.train)
-    network.compile(build_optimizer(phase, steps), **objective.compile_settings)
+    objective.compile(network, build_optimizer(phase, steps))
     best = KeepBest(network.weights, np.inf, 0)
     history = History(STEP, epochs, [], show, lambda row: None)
     network.fit(

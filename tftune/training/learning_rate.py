@@ -79,7 +79,7 @@ def find_learning_rate(
             plan = Plan((phase,), seed=seed)
             cut = cut_for_phase(model, data, plan, phase, progress, store)
             objective = training_objective(model.heads, phase, data.train)
-            cut.top.compile(build_optimizer(phase, steps), **objective.compile_settings)
+            objective.compile(cut.top, build_optimizer(phase, steps))
             batches = iter(cut.training_batches(data.train, batch_size, seed, (0, 0)))
             rates = np.geomspace(low, high, steps)
             losses = _losses(cut.top, batches, rates)

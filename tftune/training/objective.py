@@ -41,21 +41,31 @@ class Objective:
         self.losses = dict(losses)
         self.weights = dict(weights)
 
-    @property
-    def compile_settings(self) -> dict[str, Any]:
-        """`loss`, `loss_weights` and `metrics` for Keras' `compile`.
+    def compile(
+        self, network: keras.Model, optimizer: keras.optimizers.Optimizer | None = None
+    ) -> None:
+        """Compile a network of these heads, to train where there is an optimizer.
 
-        For one head they are plain, so that what Keras measures is called "loss" and "accuracy";
-        for several it is called after the head too: "colour_loss", "colour_accuracy".
+        For one head what Keras measures is called "loss" and "accuracy"; for several it is called
+        after the head too: "colour_loss", "colour_accuracy".
+
+        Args:
+            network: gives the heads' logits: a tensor, or for several heads one by head name.
+            optimizer: the one to train with.
         """
+        given = {} if optimizer is None else {"optimizer": optimizer}
         if len(self.heads) == 1:
             head = self.heads[0]
-            return {"loss": self.losses[head.name], "metrics": [head_metric(head)]}
-        return {
-            "loss": self.losses,
-            "loss_weights": self.weights,
-            "metrics": {head.name: [head_metric(head)] for head in self.heads},
-        }
+            network.compile(loss=self.losses[head.name], metrics=[head_metric(head)], **given)
+            return
+        # Keras takes layers' names for outputs' names, and some versions (3.10) find nothing else.
+        network.output_names = sorted(head.name for head in self.heads)
+        network.compile(
+            loss=self.losses,
+            loss_weights=self.weights,
+            metrics={head.name: [head_metric(head)] for head in self.heads},
+            **given,
+        )
 
     def value(self, labels: Any, logits: Any, batch_size: int | None = None) -> float:
         """Compute the loss over a split, as Keras does when it validates.

@@ -8,12 +8,15 @@ from typing import Any
 
 import keras
 import numpy as np
+from packaging.version import Version
 
 from tftune.builders.stages import unfrozen_stages
 from tftune.builders.transfer_model import TransferModel
 from tftune.config.phase import Phase
 from tftune.errors import ConfigError
 from tftune.training.schedules import learning_rate_schedule
+
+_MUON_TRAINS = Version("3.13")
 
 # Where Keras' own default is not what a reader expects of the name.
 _DEFAULTS: dict[str, dict[str, Any]] = {"sgd": {"momentum": 0.9}}
@@ -67,6 +70,21 @@ def build_optimizer(
     optimizer.anchors_by_path = dict(anchors or {}) if phase.l2_sp else {}
     optimizer.pull = phase.l2_sp
     return optimizer
+
+
+def check_optimizers(phases: Sequence[Phase]) -> None:
+    """Refuse what the installed Keras names but cannot train with.
+
+    Raises:
+        ConfigError: if a phase asks for Muon and Keras is older than 3.13, whose Muon looks for
+            names that TensorFlow's variables do not have.
+    """
+    asked = any(phase.optimizer_name == "muon" for phase in phases)
+    if asked and Version(keras.__version__) < _MUON_TRAINS:
+        raise ConfigError(
+            f"Muon does not train on TensorFlow in Keras {keras.__version__}; it does from "
+            f'{_MUON_TRAINS} on. Upgrade Keras or take optimizer="adamw".'
+        )
 
 
 def step_scales(model: TransferModel, phase: Phase) -> dict[str, float]:

@@ -189,7 +189,7 @@ def _fit(prepared: _Prepared, batch_size: int) -> None:
         top = devices.place(cut.top)
         with devices.scope():
             optimizer = build_optimizer(phase, steps, step_scales(model, phase), around.pretrained)
-            top.compile(optimizer=optimizer, **objective.compile_settings)
+            objective.compile(top, optimizer)
             top.optimizer.build(top.trainable_variables)
         averages = (lambda: optimizer._model_variables_moving_average) if phase.ema else None
         lowest = objective.value(labels_of(data.validation), first_logits, batch_size)
@@ -215,7 +215,7 @@ def _fit(prepared: _Prepared, batch_size: int) -> None:
         journal.write = lambda: around.state.write_if_due(training)
         own = [
             around.interrupts,
-            *devices.validators(cut.top, objective.compile_settings, validation),
+            *devices.validators(cut.top, objective, validation),
             Sentinel(
                 in_place_of(model.keras_model.weights, top),
                 in_place_of(promised_variables(model, phase.unfreeze), top),

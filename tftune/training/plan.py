@@ -18,6 +18,7 @@ from tftune.data.dataset import Dataset
 from tftune.training.contrastive import CHOSEN, OFFER, check_contrastive, offers_contrastive
 from tftune.training.estimate import estimate_costs
 from tftune.training.loss_rule import choose_losses
+from tftune.training.optimizer import check_optimizers
 from tftune.training.view_rule import choose_views
 
 _FINE_TUNED_FLOPS = 0.3
@@ -150,6 +151,7 @@ def plan(
         elif unfreeze is None:
             reasons["unfreeze"] = f"the top stages within {share:.0%} of the backbone's operations"
     check_contrastive(model, phases)
+    check_optimizers(phases)
     drawn = choose_views(model, data, phases, augment, views, cache)
     cache = drawn.cache
     reasons["augment"] = drawn.reason
