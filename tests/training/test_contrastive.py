@@ -125,6 +125,14 @@ def test_a_run_killed_in_it_continues_at_the_next_batch(converted_bert, tmp_path
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+def test_one_rare_class_among_full_ones_does_not_bring_it(converted_bert):
+    texts, labels = opinions(60)
+    data = tftune.load_texts([*texts, *(f"question {i}" for i in range(6))], [*labels, *["?"] * 6])
+    assert sorted(data.train.targets[0].counts)[0] < 16 < sorted(data.train.targets[0].counts)[1]
+    model = tftune.build_text_classifier(converted_bert, data)
+    assert tftune.plan(model, data, estimate=False).phases[1].name == "fine_tuning"
+
+
 def test_few_texts_get_it_and_it_is_refused_where_there_are_no_classes(converted_bert):
     few = tftune.load_texts(*opinions(20))
     model = tftune.build_text_classifier(converted_bert, few)

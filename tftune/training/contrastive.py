@@ -30,12 +30,12 @@ from tftune.training.sentinel import Sentinel, promised_variables
 
 _FEW = 16
 CHOSEN = (
-    f"some class has fewer than {_FEW} texts, so the encoder first learns which texts are of one "
+    f"half of the classes have fewer than {_FEW} texts, so the encoder first learns which texts are of one "
     "class, as SetFit does; so few gained more from that than from fine-tuning "
     "(benchmarks/text_defaults.py)"
 )
 OFFER = (
-    f"some class has fewer than {_FEW} texts; `contrastive=True` teaches the encoder first which "
+    f"half of the classes have fewer than {_FEW} texts; `contrastive=True` teaches the encoder first which "
     "texts are of one class, as SetFit does. It runs whole in every epoch"
 )
 
@@ -45,7 +45,9 @@ def offers_contrastive(model: TransferModel, data: Dataset) -> bool:
     if not isinstance(model.contract, TextInput) or not _has_classes(model):
         return False
     counts = data.train.targets[0].counts
-    return model.spec.pretrained and 0 < np.min(counts[counts > 0], initial=_FEW) < _FEW
+    counts = counts[counts > 0]
+    # One rare class among full ones is no reason to train all of them otherwise.
+    return model.spec.pretrained and counts.size > 0 and bool(np.median(counts) < _FEW)
 
 
 def check_contrastive(model: TransferModel, phases: Sequence[Phase]) -> None:

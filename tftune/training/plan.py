@@ -87,8 +87,8 @@ def plan(
             the frozen part. That takes a second or two where there is much to train on.
         contrastive: whether the second phase first teaches the encoder which texts are of one
             class (SetFit, Tunstall et al. 2022) and then starts the head anew, instead of training
-            both at once. By default where some class has fewer than 16 texts, if the encoder can be
-            cut.
+            both at once. By default where half of the classes have fewer than 16 texts, if the
+            encoder can be cut.
 
     Returns:
         A plan to print, change with `replace` and give to `fine_tune`.
