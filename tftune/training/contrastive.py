@@ -30,8 +30,8 @@ from tftune.training.sentinel import Sentinel, promised_variables
 
 _FEW = 16
 CHOSEN = (
-    f"half of the classes have fewer than {_FEW} texts, so the encoder first learns which texts are "
-    "of one class, as SetFit does; so few gained more from that than from fine-tuning "
+    f"half of the classes have fewer than {_FEW} texts, so the encoder first learns which texts "
+    "are of one class, as SetFit does; so few gained more from that than from fine-tuning "
     "(benchmarks/text_defaults.py)"
 )
 OFFER = (
