@@ -115,7 +115,7 @@ def test_training_from_the_cache_is_training_without_it(converted_bert, data):
             if hasattr(layer, "_drop_attention"):
                 layer._drop_attention.rate = 0.0
         plan = tftune.plan(
-            model, data, head_epochs=1, fine_tune_epochs=1, unfreeze=1, cache=cache, batch_size=16
+            model, data, head_epochs=1, fine_tune_epochs=1, unfreeze=1, cache=cache, batch_size=4
         )
         plan = plan.replace(phases=[p.replace(start_from_probe=False) for p in plan.phases])
         tftune.fine_tune(model, data, plan, verbose=False)

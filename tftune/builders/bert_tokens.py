@@ -142,6 +142,10 @@ class BertTokens(keras.layers.Layer):
         packed = self.tokenizer.pack(parts, self.sequence_length)
         return packed.to_tensor(self.tokenizer.pad)
 
+    def count(self, texts: tf.Tensor) -> tf.Tensor:
+        """Return how many tokens the model reads of each text, int64, shape (batch,)."""
+        return tf.math.count_nonzero(tf.not_equal(self(texts), self.tokenizer.pad), axis=1)
+
     def bounded(self, texts: tf.Tensor) -> tf.Tensor:
         """Cut off what lies behind anything that could be read."""
         return tf.strings.substr(texts, 0, _BYTES_A_TOKEN * self.sequence_length)

@@ -39,6 +39,23 @@ class PadSequence(keras.layers.Layer):
         return {**super().get_config(), "length": self.length}
 
 
+def token_counts(network: keras.Model, texts: tf.data.Dataset) -> np.ndarray | None:
+    """Count the tokens that a network reads of texts.
+
+    Args:
+        network: from strings.
+        texts: batches of them.
+
+    Returns:
+        int64, shape (num_texts,); None where no layer of the network makes tokens that it trims to
+        the longest text of a batch.
+    """
+    counters = [layer.count for layer in network.layers if hasattr(layer, "count")]
+    if not counters:
+        return None
+    return np.concatenate([np.asarray(counters[0](batch)) for batch in texts])
+
+
 def without_padding(sequences: np.ndarray) -> np.ndarray:
     """Cut off what is padding in every sequence of a batch.
 

@@ -13,8 +13,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tftune.builders.sequences import token_counts
 from tftune.config.image_input import ImageInput
 from tftune.config.text_input import TextInput
+from tftune.data.pipeline import input_batches
 from tftune.data.resize import RESIZING
 
 
@@ -60,6 +62,16 @@ class Trunk:
                 whole=self.keras_model,
             )
         return replace(self._parts[lower])  # its fingerprint is cached, and weights may have moved
+
+    def lengths(self, examples: Any) -> np.ndarray | None:
+        """Count what each example makes the trunk compute.
+
+        Returns:
+            int, shape (num_examples,): its tokens; None where all examples cost the same.
+        """
+        if not isinstance(self.contract, TextInput) or self.begins_at:
+            return None
+        return token_counts(self.keras_model, input_batches(examples, self.contract, 256))
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -43,6 +43,9 @@ class FrozenTrunk(RunnableTrunk, Protocol):
     def fingerprint(self) -> str:
         """A digest of everything that decides the activations."""
 
+    def lengths(self, examples: Any) -> np.ndarray | None:
+        """Count what each example makes the trunk compute; None where all cost the same."""
+
 
 class Identified(Protocol):
     """Inputs that can be told apart by content."""
@@ -104,11 +107,11 @@ def boundary_activations(
     row_shape = tuple(trunk.keras_model.output_shape[1:])
     rows = store.open(trunk.fingerprint, dtype, view, _about(trunk))
     missing = rows.missing(fingerprints)
-    lengths = getattr(examples, "lengths", None)
-    if lengths is not None:  # texts of like length share a batch, so that few are padded much
-        missing = missing[np.argsort(lengths[missing], kind="stable")]
     name = reason = ""
     if len(missing):
+        lengths = trunk.lengths(examples.take(missing))
+        if lengths is not None:  # texts of like length share a batch, so that few are padded much
+            missing = missing[np.argsort(lengths, kind="stable")]
         store.make_room(len(missing) * required_bytes(trunk, 1, dtype))
         if batches is None:
             inputs = input_batches(examples.take(missing), trunk.contract, batch_size)

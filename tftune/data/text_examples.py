@@ -59,11 +59,6 @@ class Texts:
             for row in zip(*self.columns, strict=True)
         )
 
-    @functools.cached_property
-    def lengths(self) -> np.ndarray:
-        """Characters of each example, int, shape (num_examples,)."""
-        return np.array([sum(map(len, row)) for row in zip(*self.columns, strict=True)], int)
-
     def text(self, index: int) -> str | tuple[str, ...]:
         """Return an example's text, or pair of texts."""
         row = tuple(column[index] for column in self.columns)

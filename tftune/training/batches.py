@@ -24,6 +24,9 @@ from tftune.data.targets import Target
 from tftune.errors import ConfigError
 from tftune.training.views import Views
 
+_WINDOW = 50
+"""Batches, at most, among which examples of like length are sought."""
+
 
 def epoch_order(
     num_examples: int, seed: int, epoch: int, repeated: Target | None = None
@@ -44,6 +47,34 @@ def epoch_order(
     return np.random.default_rng([seed, epoch]).permutation(num_examples)
 
 
+def grouped_by_length(
+    order: np.ndarray, lengths: np.ndarray, batch_size: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Bring examples of like length into one batch, since a batch costs as much as its longest.
+
+    Within windows of a random order examples are sorted by length; then whole batches are shuffled.
+    A window is a quarter of the epoch, at most fifty batches, so that an example meets others in
+    the next epoch. A smaller last batch stays the last one and holds any lengths.
+
+    Args:
+        order: indices of examples, at random.
+        lengths: of all examples.
+        batch_size: examples a batch.
+        generator: shuffles the batches.
+
+    Returns:
+        The same indices in another order.
+    """
+    whole = len(order) - len(order) % batch_size
+    if not whole:
+        return order
+    window = batch_size * max(1, min(_WINDOW, whole // batch_size // 4))
+    windows = np.split(order[:whole], range(window, whole, window))
+    ordered = [part[np.argsort(lengths[part], kind="stable")] for part in windows]
+    batches = np.concatenate(ordered).reshape(-1, batch_size)
+    return np.concatenate([generator.permutation(batches).ravel(), order[whole:]])
+
+
 def cached_epochs(
     views: Sequence[np.ndarray | Activations],
     labels: Any,
@@ -54,6 +85,7 @@ def cached_epochs(
     drop_remainder: bool = False,
     repeated: Target | None = None,
     trim: Callable[[np.ndarray], np.ndarray] | None = None,
+    lengths: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Gather rows of cached activations epoch after epoch; memory is a few batches.
 
@@ -69,6 +101,7 @@ def cached_epochs(
         drop_remainder: leave out a smaller last batch, as several devices need it.
         repeated: a target whose rare classes are seen as often as its largest, with a seed.
         trim: shortens the rows of a batch, such as texts that are padded.
+        lengths: of the examples; with a seed, those of like length share a batch.
 
     Returns:
         Dataset of (float32 activations, labels).
@@ -89,7 +122,7 @@ def cached_epochs(
 
         return indices.batch(batch_size, drop_remainder).map(gather)
 
-    return _chain(len(views[0]), batch_size, seed, epochs, one_epoch, start, repeated)
+    return _chain(len(views[0]), batch_size, seed, epochs, one_epoch, start, repeated, lengths)
 
 
 def online_epochs(
@@ -102,6 +135,7 @@ def online_epochs(
     drop_remainder: bool = False,
     views: Views | None = None,
     repeated: Target | None = None,
+    lengths: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Read labelled images or texts epoch after epoch, in the same orders as `cached_epochs`.
 
@@ -116,6 +150,7 @@ def online_epochs(
         drop_remainder: leave out a smaller last batch, as several devices need it.
         views: says how images are changed at random; None leaves them.
         repeated: a target whose rare classes are seen as often as its largest, with a seed.
+        lengths: of the examples; with a seed, those of like length share a batch.
 
     Returns:
         Dataset of (float32 images in [0, 255] or strings, labels). Where images are blended,
@@ -147,7 +182,7 @@ def online_epochs(
             first += tf.where(epoch == start[0], tf.constant(start[1], tf.int64), 0)
         return batches.enumerate(first).map(lambda step, batch: blend(batch[0], batch[1], step))
 
-    return _chain(len(split), batch_size, seed, epochs, one_epoch, start, repeated)
+    return _chain(len(split), batch_size, seed, epochs, one_epoch, start, repeated, lengths)
 
 
 def examples_an_epoch(num_examples: int, repeated: Target | None = None) -> int:
@@ -178,9 +213,13 @@ def _chain(
     one_epoch: Callable[[tf.data.Dataset, tf.Tensor], tf.data.Dataset],
     start: tuple[int, int],
     repeated: Target | None,
+    lengths: np.ndarray | None,
 ) -> tf.data.Dataset:
     def order_of(epoch: np.ndarray) -> np.ndarray:
         order = np.arange(count) if seed is None else epoch_order(count, seed, int(epoch), repeated)
+        if seed is not None and lengths is not None:
+            generator = np.random.default_rng([seed, int(epoch), 1])
+            order = grouped_by_length(order, lengths, batch_size, generator)
         return order[start[1] * batch_size :] if epoch == start[0] else order
 
     def batches_of(epoch: tf.Tensor) -> tf.data.Dataset:

@@ -53,6 +53,7 @@ class CutModel:
     head_only: bool = False
     notes: list[str] = field(default_factory=list)
     _forward: Callable[[tf.Tensor], tf.Tensor] | None = None
+    _counts: dict[str, np.ndarray | None] = field(default_factory=dict)
 
     def training_batches(
         self,
@@ -74,6 +75,7 @@ class CutModel:
                 drop_remainder,
                 self.views,
                 self.repeated,
+                self._lengths(split),
             )
         rows: list[Any] = [self.activations[split.name], *self.drawn]
         labels = labels_of(split)
@@ -87,6 +89,7 @@ class CutModel:
             drop_remainder,
             self.repeated,
             self._trim,
+            self._lengths(split),
         )
 
     def ordered_batches(self, split: Split, batch_size: int) -> tf.data.Dataset:
@@ -122,6 +125,15 @@ class CutModel:
     ) -> Any:
         rows = [forward(batch) for batch in self._inputs(split, batch_size)]
         return tf.nest.map_structure(lambda *parts: np.concatenate(parts).astype(np.float32), *rows)
+
+    def _lengths(self, split: Split) -> np.ndarray | None:
+        """Return what decides how much an example costs, unless all cost the same."""
+        if self.head_only:
+            return None
+        if split.name not in self._counts:
+            trunk, _ = self.model.cut(self.model.spec.pooled_layer)
+            self._counts[split.name] = trunk.lengths(split.examples)
+        return self._counts[split.name]
 
     @property
     def _trim(self) -> Callable[[np.ndarray], np.ndarray] | None:
