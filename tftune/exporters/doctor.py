@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
-from tftune.errors import ExportError, did_you_mean_path
+from tftune.errors import ExportError
 from tftune.exporters import tflite_metadata as schema
 from tftune.exporters.text_metadata import vocabularies
-from tftune.exporters.tflite_contents import Tensor, TfliteContents, inspect_tflite
+from tftune.exporters.tflite_contents import Tensor, TfliteContents, inspect_tflite, read_tflite
 from tftune.exporters.tflite_metadata import Metadata, TensorNotes, read_metadata
 from tftune.results.diagnosis import Diagnosis, Finding
 
@@ -34,12 +33,7 @@ def diagnose(path: str | os.PathLike[str]) -> Diagnosis:
     Raises:
         ExportError: if it cannot be read or is not a .tflite file.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise ExportError(
-            f"{str(path)!r} cannot be read: {error.strerror}.{did_you_mean_path(path)}"
-        ) from error
+    content = read_tflite(path)
     try:
         contents = inspect_tflite(content)
         metadata = read_metadata(content)

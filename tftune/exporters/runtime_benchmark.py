@@ -8,13 +8,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from tftune.errors import ExportError, did_you_mean_path
+from tftune.errors import ExportError
 from tftune.exporters import litert_runner
-from tftune.exporters.tflite_contents import inspect_tflite
+from tftune.exporters.tflite_contents import inspect_tflite, read_tflite
 from tftune.results.verification import RuntimeBenchmark, RuntimeCost
 
 
@@ -34,12 +33,7 @@ def benchmark_tflite(
     Raises:
         ExportError: if the file cannot be read or LiteRT cannot run it.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise ExportError(
-            f"{str(path)!r} cannot be read: {error.strerror}.{did_you_mean_path(path)}"
-        ) from error
+    content = read_tflite(path)
     inspect_tflite(content)
     costs = []
     for count in threads or range(1, (os.cpu_count() or 1) + 1):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
-from tftune.errors import ExportError
+from tftune.errors import ExportError, did_you_mean_path
 
 _FLOATS = ("FLOAT32", "FLOAT16", "FLOAT64", "BFLOAT16")
 
@@ -81,6 +83,20 @@ class TfliteContents:
     def counts(self) -> dict[str, int]:
         """How often each kind of operator occurs, most frequent first."""
         return dict(Counter(operator.name for operator in self.operators).most_common())
+
+
+def read_tflite(path: str | os.PathLike[str]) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        ExportError: if it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ExportError(
+            f"{str(path)!r} cannot be read: {error.strerror}.{did_you_mean_path(path)}"
+        ) from error
 
 
 def inspect_tflite(content: bytes) -> TfliteContents:
