@@ -155,7 +155,12 @@ def transform(
     head = width // shape.num_heads
 
     def dense(inputs: tf.Tensor, name: str) -> tf.Tensor:
-        return tf.matmul(inputs, weights[f"{name}_kernel"]) + weights[f"{name}_bias"]
+        kernel = weights[f"{name}_kernel"]
+        # One product of two matrices: of a batch of them TensorFlow makes a gradient of the kernel
+        # for each text, and then sums these.
+        flat = tf.matmul(tf.reshape(inputs, (-1, kernel.shape[0])), kernel)
+        flat = tf.nn.bias_add(flat, weights[f"{name}_bias"])
+        return tf.reshape(flat, (-1, length, kernel.shape[1]))
 
     def heads(name: str) -> tf.Tensor:
         parts = tf.reshape(dense(x, name), (-1, length, shape.num_heads, head))

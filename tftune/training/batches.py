@@ -27,6 +27,9 @@ from tftune.training.views import Views
 _WINDOW = 50
 """Batches, at most, among which examples of like length are sought."""
 
+_IN_MEMORY = 64 * 2**20
+"""Bytes of rows up to which they are read once; beyond, every batch is read from the disk."""
+
 
 def epoch_order(
     num_examples: int, seed: int, epoch: int, repeated: Target | None = None
@@ -107,20 +110,12 @@ def cached_epochs(
         Dataset of (float32 activations, labels).
     """
     labels = tf.nest.map_structure(tf.constant, labels)
-
-    def rows(chosen: np.ndarray, epoch: np.ndarray) -> np.ndarray:
-        gathered = np.asarray(views[int(epoch) % len(views)][chosen], dtype=np.float32)
-        return gathered if trim is None else trim(gathered)
+    fits = trim is None and len(views) * math.prod(views[0].shape) * 4 <= _IN_MEMORY
+    rows = _rows_in_memory(views) if fits else _rows_of_disk(views, trim)
 
     def one_epoch(indices: tf.data.Dataset, epoch: tf.Tensor) -> tf.data.Dataset:
-        def gather(chosen: tf.Tensor) -> tuple[tf.Tensor, Any]:
-            gathered = tf.numpy_function(rows, [chosen, epoch], tf.float32)
-            shape = (None, *views[0].shape[1:])
-            if trim is not None:
-                shape = (None, None, *views[0].shape[2:])
-            return tf.ensure_shape(gathered, shape), _rows(labels, chosen)
-
-        return indices.batch(batch_size, drop_remainder).map(gather)
+        batches = indices.batch(batch_size, drop_remainder)
+        return batches.map(lambda chosen: (rows(chosen, epoch), _rows(labels, chosen)))
 
     return _chain(len(views[0]), batch_size, seed, epochs, one_epoch, start, repeated, lengths)
 
@@ -201,6 +196,30 @@ def labels_of(split: Split) -> Any:
     return {target.name: target.labels for target in split.targets}
 
 
+def _rows_in_memory(
+    views: Sequence[np.ndarray | Activations],
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    count = len(views[0])
+    everything = [np.asarray(view[np.arange(count)], dtype=np.float32) for view in views]
+    rows = tf.constant(np.concatenate(everything))
+    return lambda chosen, epoch: tf.gather(rows, epoch % len(views) * count + chosen)
+
+
+def _rows_of_disk(
+    views: Sequence[np.ndarray | Activations], trim: Callable[[np.ndarray], np.ndarray] | None
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    shape = (None, *views[0].shape[1:]) if trim is None else (None, None, *views[0].shape[2:])
+
+    def read(chosen: np.ndarray, epoch: np.ndarray) -> np.ndarray:
+        gathered = np.asarray(views[int(epoch) % len(views)][chosen], dtype=np.float32)
+        return gathered if trim is None else trim(gathered)
+
+    def rows(chosen: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(tf.numpy_function(read, [chosen, epoch], tf.float32), shape)
+
+    return rows
+
+
 def _rows(labels: Any, chosen: tf.Tensor) -> Any:
     return tf.nest.map_structure(lambda column: tf.gather(column, chosen), labels)
 
@@ -215,14 +234,20 @@ def _chain(
     repeated: Target | None,
     lengths: np.ndarray | None,
 ) -> tf.data.Dataset:
+    if seed is None and epochs == 1:  # what Keras validates on; the chain below begins slowly
+        return one_epoch(tf.data.Dataset.range(count), tf.constant(0, tf.int64)).prefetch(2)
+
     def order_of(epoch: np.ndarray) -> np.ndarray:
-        order = np.arange(count) if seed is None else epoch_order(count, seed, int(epoch), repeated)
-        if seed is not None and lengths is not None:
+        assert seed is not None
+        order = epoch_order(count, seed, int(epoch), repeated)
+        if lengths is not None:
             generator = np.random.default_rng([seed, int(epoch), 1])
             order = grouped_by_length(order, lengths, batch_size, generator)
         return order[start[1] * batch_size :] if epoch == start[0] else order
 
     def batches_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        if seed is None:
+            return one_epoch(tf.data.Dataset.range(count), epoch)
         order = tf.ensure_shape(tf.numpy_function(order_of, [epoch], tf.int64), (None,))
         return one_epoch(tf.data.Dataset.from_tensor_slices(order), epoch)
 
