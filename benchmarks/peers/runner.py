@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ def run(peer: Peer, source: Source, case: dict[str, Any], limit: float) -> dict[
         command += ["--seed", str(case["seed"])]
         if peer.kind == "images":
             command += ["--size", str(case["size"])]
+        if peer.phone:
+            command += ["--phone", peer.phone_path]
         variables = clean_environ() | {"TFTUNE_CACHE": work, "TF_CPP_MIN_LOG_LEVEL": "3"}
         if peer.environment == OWN:
             variables["PYTHONPATH"] = str(_ROOT)
@@ -58,9 +61,14 @@ def run(peer: Peer, source: Source, case: dict[str, Any], limit: float) -> dict[
         if not output.is_file():
             return {"error": _last_words(done.stderr) or f"exit code {done.returncode}"}
         told = json.loads(output.read_text(encoding="utf-8"))
-    answers = told.pop("answers")
-    right = sum(answer == label for answer, label in zip(answers, truth, strict=True))
-    return {"accuracy": right / len(truth), **told, "lines": peer.lines}
+    figures = {"accuracy": _share_right(told.pop("answers"), truth), **told, "lines": peer.lines}
+    if peer.phone:
+        figures["phone_accuracy"] = _share_right(figures.pop("phone_answers"), truth)
+    return figures
+
+
+def _share_right(answers: Sequence[str], truth: Sequence[str]) -> float:
+    return sum(answer == label for answer, label in zip(answers, truth, strict=True)) / len(truth)
 
 
 def _last_words(stderr: str) -> str:

@@ -26,6 +26,11 @@ _HEADER = (
     "MB",
     "lines",
 )
+_ON_PHONES = (
+    "As 8-bit .tflite files, each by its library's documented way, asked image by image with "
+    "LiteRT on one thread; points are lost against the same model in Python; ms are the network's."
+)
+_PHONES = ("a class", "", "accuracy, %", "points lost", "seeds", "MB", "ms")
 Rows = Sequence[dict[str, Any]]
 
 
@@ -50,7 +55,7 @@ class Group:
         return {
             row["case"]["seed"]: row["figures"][figure]
             for row in self.rows
-            if row["case"]["peer"] == peer
+            if row["case"]["peer"] == peer and figure in row["figures"]
         }
 
     def median(self, peer: str, figure: str) -> float:
@@ -83,6 +88,21 @@ class Group:
             f"{self.median(peer.name, 'lines'):.0f}",
         ]
 
+    def phones(self) -> list[list[str]]:
+        """Return the cells of each peer's export for phones."""
+        told = []
+        for peer in self.peers:
+            after = self.figures(peer.name, "phone_accuracy")
+            if not after:
+                continue
+            before = self.figures(peer.name, "accuracy")
+            lost = [100 * (before[seed] - after[seed]) for seed in sorted(after)]
+            cells = [f"{self.a_class}", peer.name]
+            cells += [f"{100 * statistics.mean(after.values()):.1f}", interval(lost)]
+            cells += [str(len(after)), f"{self.median(peer.name, 'phone_mb'):.1f}"]
+            told.append([*cells, f"{self.median(peer.name, 'phone_ms'):.1f}"])
+        return told
+
 
 def interval(gains: Sequence[float]) -> str:
     """Return the mean with the half-width of its 95% interval (Student's t over seeds)."""
@@ -108,6 +128,10 @@ def markdown(rows: Rows) -> str:
             continue
         lines = [_row(_HEADER), "|---" * len(_HEADER) + "|"]
         lines += [_row(group.cells(peer)) for group in groups for peer in group.peers]
+        phones = [row for group in groups for row in group.phones()]
+        if phones:
+            lines += ["", _ON_PHONES, "", _row(_PHONES), "|---" * len(_PHONES) + "|"]
+            lines += [_row(cells) for cells in phones]
         said = [f"- {text}" for group in groups for text in _said(group)]
         said += [f"- {text}" for text in _errors(own)]
         parts += [f"{_title(own)}\n", *lines, "", *said, ""]
