@@ -97,7 +97,8 @@ PEERS = (
         "AutoKeras",
         "images",
         "autokeras.py",
-        Environment("autokeras", ("autokeras", "keras<3.13", "pillow", _TENSORFLOW)),
+        # Without tensorboard, which TensorFlow no longer brings, no trial of AutoKeras succeeds.
+        Environment("autokeras", ("autokeras", "keras<3.13", "pillow", "tensorboard", _TENSORFLOW)),
     ),
     Peer(
         "KerasHub",
