@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from tftune.training import probe as probes
 from tftune.training.probe import fit_probe
 
 
@@ -88,3 +89,16 @@ def test_twenty_thousand_features_of_1280_numbers_are_fitted():
     features = features.astype("float32")
     probe = fit_probe(features[:18_000], labels[:18_000], features[18_000:], labels[18_000:], 10)
     assert probe.validation_accuracy > 0.9
+
+
+def test_much_data_is_fitted_coarsely_and_ends_at_the_same_probe(monkeypatch):
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(900, 40)) * np.geomspace(1, 0.05, 40)
+    labels = (features @ generator.normal(size=(40, 3)) + generator.gumbel(size=(900, 3))).argmax(1)
+    arguments = features[:600], labels[:600], features[600:], labels[600:], 3
+    exact = fit_probe(*arguments)
+    monkeypatch.setattr(probes, "SMALL", 0)
+    coarse = fit_probe(*arguments)
+    assert coarse.regularisation == exact.regularisation
+    assert not np.array_equal(coarse.kernel, exact.kernel)
+    np.testing.assert_allclose(coarse.logits(features), exact.logits(features), atol=0.1)

