@@ -162,7 +162,7 @@ def _plot(results: Results, path: Path) -> None:
         len(axes),
         figsize=(3 + 2.7 * len(axes), 5.5),
         sharey="row",
-        layout="tight",
+        layout="constrained",
         squeeze=False,
     )
     for column, axis in enumerate(axes):
@@ -170,15 +170,20 @@ def _plot(results: Results, path: Path) -> None:
         xs = [x for x, _ in known]
         time_panel, memory_panel = panels[0][column], panels[1][column]
         time_panel.plot(xs, [f["cpu_seconds"] for _, f in known], "o-", color="black", label="all")
-        for name, parts in STEPS.items():
+        for number, (name, parts) in enumerate(STEPS.items()):
             ys = [sum(f["steps"].get(part, 0) for part in parts) for _, f in known]
             if any(ys):
-                time_panel.plot(xs, ys, "o--", markersize=3, linewidth=1, label=name)
+                style = {"markersize": 3, "linewidth": 1, "color": f"C{number}"}
+                time_panel.plot(xs, ys, "o--", label=name, **style)
         memory_panel.plot(xs, [f["memory_mb"] for _, f in known], "o-", color="black")
         time_panel.set(xscale="log", yscale="log", title=f"{axis} grow")
-        most = max(f["memory_mb"] for _, f in known)
-        memory_panel.set(xscale="log", xlabel=axis, ylim=(0, 1.1 * most))
-        time_panel.legend(frameon=False, fontsize=8)
+        memory_panel.set(xscale="log", xlabel=axis)
+    most = max(f["memory_mb"] for known in measured.values() for _, f in known)
+    panels[1][0].set_ylim(0, 1.1 * most)
+    lines = {line.get_label(): line for panel in panels[0] for line in panel.get_lines()}
+    figure.legend(
+        lines.values(), lines, ncols=len(lines), loc="outside upper center", frameon=False
+    )
     panels[0][0].set_ylabel("core-seconds")
     panels[1][0].set_ylabel("peak memory, MB")
     path.parent.mkdir(exist_ok=True)
