@@ -1,8 +1,11 @@
 """Schedules start above zero, peak at the phase's rate and end near zero."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tftune.config.phase import OPTIMIZERS, Phase
 from tftune.errors import ConfigError
@@ -145,3 +148,22 @@ def test_a_plateau_divides_the_rate_by_three():
     for loss in (0.9, 0.95, 0.9, 0.8):
         callback.on_epoch_end(0, {"val_loss": loss})
     assert float(network.optimizer.learning_rate) == pytest.approx(0.1)
+
+
+def test_a_traced_step_is_freed_with_its_optimizer():
+    def graphs():
+        gc.collect()
+        return sum(isinstance(o, tf.Graph) for o in gc.get_objects())
+
+    def step():
+        network = _dense_pair()
+        optimizer = build_optimizer(Phase("fine_tuning", 1, 1, 0.1), 5)
+        optimizer.build(network.trainable_variables)
+        gradients = [tf.ones(v.shape) for v in network.trainable_variables]
+        tf.function(lambda: optimizer.apply(gradients, network.trainable_variables))()
+
+    step()
+    before = graphs()
+    for _ in range(3):
+        step()
+    assert graphs() == before

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from packaging.version import Version
 
 from tftune.builders.stages import unfrozen_stages
@@ -154,6 +155,13 @@ def _with_own_rates(kind: Any) -> Any:
             if anchor is not None:
                 self.assign_sub(variable, (variable - anchor.value) * (rate * self.pull))
             super().update_step(gradient, variable, rate)
+
+        def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+            # On one device there is nothing to sum; and summing registers a gradient with
+            # TensorFlow under a new name, which keeps the traced graph for as long as the process.
+            if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+                return grads_and_vars
+            return super()._all_reduce_sum_gradients(grads_and_vars)
 
         def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
             pass  # done in `update_step`
