@@ -97,10 +97,17 @@ class Group:
                 continue
             before = self.figures(peer.name, "accuracy")
             lost = [100 * (before[seed] - after[seed]) for seed in sorted(after)]
-            cells = [f"{self.a_class}", peer.name]
-            cells += [f"{100 * statistics.mean(after.values()):.1f}", interval(lost)]
-            cells += [str(len(after)), f"{self.median(peer.name, 'phone_mb'):.1f}"]
-            told.append([*cells, f"{self.median(peer.name, 'phone_ms'):.1f}"])
+            told.append(
+                [
+                    f"{self.a_class}",
+                    peer.name,
+                    f"{100 * statistics.mean(after.values()):.1f}",
+                    interval(lost),
+                    str(len(after)),
+                    f"{self.median(peer.name, 'phone_mb'):.1f}",
+                    f"{self.median(peer.name, 'phone_ms'):.1f}",
+                ]
+            )
         return told
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -35,6 +36,11 @@ class SentenceGroup(typer.core.TyperGroup):
             message = "\nStopped at your request. Files already written are whole."
             print(message, file=sys.stderr)
             raise typer.Exit(EXIT_INTERRUPTED) from interruption
+
+
+def as_command(*words: object) -> str:
+    """Return a command of tftune's as a shell takes it, names with spaces in quotes."""
+    return shlex.join(["tftune", *map(str, words)])
 
 
 def import_tensorflow_quietly() -> None:

@@ -100,8 +100,8 @@ def command(
             f"(largest difference {made.certificate.max_difference:.0e})"
         )
     print("\nTry next:")
-    print(f"  tftune predict {output / 'run'} {output / example}")
-    print(f"  tftune evaluate {output / 'run'}")
+    print(f"  {console.as_command('predict', output / 'run', output / example)}")
+    print(f"  {console.as_command('evaluate', output / 'run')}")
     print("  tftune train YOUR_FOLDER --output runs/first   (one folder of images a class)")
 
 

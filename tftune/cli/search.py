@@ -121,4 +121,4 @@ def command(
     if as_json:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
         return
-    print(f"{found}\nWrote {output}. Try: tftune evaluate {output}")
+    print(f"{found}\nWrote {output}. Try: {console.as_command('evaluate', output)}")

@@ -194,9 +194,11 @@ def command(
         print(json.dumps({"output": str(output), **told}, indent=2))
     else:
         thing = '"TEXT"' if reads_texts(dataset) else "IMAGE"
+        phone = (f"{output.name}.tflite", "--verify", data)
         print(f"{run.verdict}\nWrote {output}. Try next:")
-        print(f"  tftune evaluate {output}\n  tftune predict {output} {thing}")
-        print(f"  tftune export {output} {output.name}.tflite --verify {data}")
+        print(f"  {console.as_command('evaluate', output)}")
+        print(f"  {console.as_command('predict', output)} {thing}")
+        print(f"  {console.as_command('export', output, *phone)}")
 
 
 def _check(output: Path | None, dry_run: bool, plan: Path | None, chosen: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -224,13 +225,13 @@ def _reproduction_parts(run: RunFiles) -> list[str]:
     ]
     preset = run.spec.preset if run.spec else "BACKBONE"
     seed = run.plan.seed
-    again = f"tftune train FOLDER --output {run.name} --backbone {preset} --seed {seed}"
+    output = f"--output {shlex.quote(run.name)}"
+    again = f"tftune train FOLDER {output} --backbone {preset} --seed {seed}"
     load = f'load_image_folder("FOLDER", seed={seed})'
     build = f'build_image_classifier("{preset}", data)'
     if run.spec is not None and isinstance(run.spec.contract, TextInput):
         preset = preset if preset == "ngrams" else "ENCODER"
-        again = f"tftune train TABLE --text text --output {run.name} --encoder {preset}"
-        again += f" --seed {seed}"
+        again = f"tftune train TABLE --text text {output} --encoder {preset} --seed {seed}"
         load = f'load_text_table("TABLE", seed={seed})'
         build = f'build_text_classifier("{preset}", data)'
     exact = (
