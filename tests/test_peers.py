@@ -30,7 +30,9 @@ def peer(load, tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "SCRIPTS", tmp_path)
     (tmp_path / "images").mkdir()
 
-    def make(script, environment=registry.OWN):
+    own = load("environments").Environment("own")
+
+    def make(script, environment=own):
         (tmp_path / "images" / "some.py").write_text(script)
         return registry.Peer("some", "images", "some.py", environment)
 
@@ -40,8 +42,8 @@ def peer(load, tmp_path, monkeypatch):
 CASE = {"a_class": 4, "test": 10, "seed": 0, "size": 8}
 
 
-def row(peer, a_class, seed, accuracy, **figures):
-    case = {"kind": "images", "data": "some", "size": 96, "test": 10}
+def row(peer, a_class, seed, accuracy, minutes=0, **figures):
+    case = {"kind": "images", "data": "some", "size": 96, "test": 10, "minutes": minutes}
     if accuracy is not None:
         figures = {"accuracy": accuracy, "memory_mb": 1000, "lines": 9, **figures}
         figures = {"cpu_seconds": 30.0, **figures}
@@ -114,11 +116,43 @@ def test_the_table_says_who_is_ahead_and_who_failed(load):
     told = load("table").markdown(rows)
     assert "| 5 | tftune | 71.0 |  | 3 | 30 |" in told
     assert "| 5 | fastai | **73.0** | +2.0 ± 0.0 | 3 | 90 |" in told
-    assert "| – | 73.0 | 73.0 |" in told  # not within a minute
     assert "fastai is more accurate than tftune, by +2.0 ± 0.0 points." in told
     assert "the Keras guide's accuracy 8.0 times as fast" in told
     assert "2.00 times that of Keras guide" in told
     assert "KerasHub has no figures at 5 a class" in told and "`HTTPError: 'none' at all`" in told
+
+
+def test_budgets_have_a_table_of_their_own(load):
+    rows = [row("tftune", 5, seed, 0.70 + seed / 100) for seed in range(3)]
+    rows += [row("fastai", 5, seed, 0.6, cpu_seconds=90.0) for seed in range(3)]
+    rows += [row("fastai", 5, seed, 0.72, minutes=5, cpu_seconds=299.0) for seed in range(2)]
+    rows += [row("fastai", 5, 0, 0.9, minutes=15, cpu_seconds=1200.0)]  # took too long
+    rows += [row("scikit-learn, pixels", 5, 0, 0.5, cpu_seconds=70.0)]
+    told = load("table").markdown(rows)
+    assert "| 5 | fastai | 60.0 | -11.0 ± 2.5 | 3 | 90 |" in told
+    assert "| 5 | tftune |  | 71.0 | 71.0 |" in told  # no library was given one minute
+    assert "| 5 | scikit-learn, pixels |  | 50.0 | 50.0 |" in told
+    assert "| 5 | fastai |  | 72.0 (+1.5 ± 6.4; 2) | – |" in told
+    assert "fastai, given 5 min, is more accurate than tftune, by +1.5 ± 6.4 points" in told
+
+
+def test_a_budget_is_filled_by_what_the_documented_run_took(load, source, peer, monkeypatch):
+    main = load("__main__")
+    # Beside 6 core-seconds of imports 30 are training, which fit 9.8 times into 5 minutes.
+    times = main.times_within(5, 36.0)
+    assert times == pytest.approx(9.8)
+    assert main.times_within(1, 600.0) < 1
+    script = """
+def train(folder, size, seed, times=1):
+    return times
+
+def predict(times, paths, size):
+    return ["a" if times == 9.8 else "b" for path in paths]
+"""
+    figures = load("runner").run(peer(script), source, CASE, 60, times)
+    truth = load("runner").run(peer(script), source, CASE, 60)
+    assert figures["times"] == times and "times" not in truth
+    assert figures["accuracy"] == pytest.approx(1 - truth["accuracy"])
 
 
 def test_exports_for_phones_have_a_table_of_their_own(load):

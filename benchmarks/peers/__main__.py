@@ -12,9 +12,12 @@ trains on them too), and answers for the test examples, whose labels it never se
 
 "Core-seconds" is for how long the process kept cores busy, imports included, until the model was
 trained; other programs on the machine change it little, and predicting is not in it. (Rows hold
-the seconds of the clock as well.) Memory is the peak until then, of the process or of a child. An
-accuracy "in 5 min" is that of runs whose median is within 5 minutes of one core: no run is stopped
-half-way, so a library that takes longer has none. Lines are those of the script.
+the seconds of the clock as well.) Memory is the peak until then, of the process or of a child.
+Lines are those of the script.
+
+First each library trains as long as its documentation shows. Those that train in epochs are then
+given budgets, in minutes of one core: as many epochs as fit, by what the documented run of the same
+seed took.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from typing import Any
 from benchmarks.peers.cases import Source, load_images, load_texts
 from benchmarks.peers.registry import PEERS
 from benchmarks.peers.runner import run
-from benchmarks.peers.table import markdown, put_in
+from benchmarks.peers.table import BUDGETS, markdown, put_in
 from benchmarks.results import Results, add_arguments, describe
 
 PUBLISHED = Path(__file__).parents[1] / "published" / "peers.json"
@@ -42,6 +45,10 @@ SIZES = {"images": (5, 20, 100), "texts": (10,)}
 """Examples a class."""
 LARGE = 100
 """From so many examples a class on, cases come last: so a part of it all is a table already."""
+BEGINNING = 6.0
+"""Core-seconds, about, in which a library is imported, which a larger budget does not repeat."""
+LEAST_TIMES = 0.1
+"""Of the documented ten epochs that leaves one."""
 
 
 def main() -> None:
@@ -53,6 +60,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=SIZE, help="pixels a side")
     parser.add_argument("--test", type=int, default=TEST, help="test examples")
     parser.add_argument("--a-class", nargs="+", type=int, help="examples a class")
+    parser.add_argument("--budgets", nargs="*", type=int, default=BUDGETS, help="core-minutes")
     parser.add_argument("--kinds", nargs="+", choices=("images", "texts"))
     parser.add_argument("--peers", nargs="+", choices=sorted({peer.name for peer in PEERS}))
     parser.add_argument("--data", type=Path, help="a folder of class folders, or a CSV file")
@@ -92,10 +100,40 @@ def measure(arguments: argparse.Namespace, sources: dict[str, Source], results: 
         if any("error" in row["figures"] for row in results.rows(**same)):
             continue
         (peer,) = (p for p in PEERS if (p.kind, p.name) == (case["kind"], case["peer"]))
-        results.add(case, run(peer, sources[case["kind"]], case, arguments.limit))
+        times = None
+        if case["minutes"]:
+            documented = results.rows(**case | {"minutes": 0})
+            if not documented or "error" in documented[0]["figures"]:
+                continue
+            times = times_within(case["minutes"], documented[0]["figures"]["cpu_seconds"])
+        results.add(case, run(peer, sources[case["kind"]], case, arguments.limit, times))
+
+
+def times_within(minutes: float, documented_seconds: float) -> float:
+    """Return how many times as long as documented a library may train within a budget.
+
+    Args:
+        minutes: of one core.
+        documented_seconds: core-seconds of the documented run.
+    """
+    times = (60 * minutes - BEGINNING) / max(documented_seconds - BEGINNING, 1.0)
+    return max(times, LEAST_TIMES)
 
 
 def cases(arguments: argparse.Namespace, sources: dict[str, Source]) -> Iterator[dict[str, Any]]:
+    """Yield cases: what is documented, cheap ones first, then budgets."""
+    yield from documented_cases(arguments, sources)
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    for minutes, seed in itertools.product(arguments.budgets, seeds):
+        for case in documented_cases(arguments, sources):
+            (peer,) = (p for p in PEERS if (p.kind, p.name) == (case["kind"], case["peer"]))
+            if peer.longer and case["seed"] == seed:
+                yield case | {"minutes": minutes}
+
+
+def documented_cases(
+    arguments: argparse.Namespace, sources: dict[str, Source]
+) -> Iterator[dict[str, Any]]:
     """Yield cases, cheap ones first, seed by seed; peers take turns in going first."""
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     for late, seed, kind in itertools.product((False, True), seeds, sources):
@@ -116,6 +154,7 @@ def cases(arguments: argparse.Namespace, sources: dict[str, Source]) -> Iterator
                     "a_class": a_class,
                     "seed": seed,
                     "peer": peer.name,
+                    "minutes": 0,
                 }
 
 

@@ -25,7 +25,7 @@ class Environment:
 
     Args:
         name: of the folder.
-        requirements: as pip takes them; none for the Python that runs the benchmark.
+        requirements: as pip takes them; none for the Python that asks.
         alone: requirements that are installed without what they ask for.
         at_start: Python that every process of the environment begins with.
     """

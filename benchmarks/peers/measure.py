@@ -1,9 +1,11 @@
 """Runs a peer's script and measures it; needs nothing but Python, whatever the environment.
 
-    python measure.py SCRIPT TRAINING TEST OUTPUT [--size PIXELS] [--phone EXPORT] --seed SEED
+    python measure.py SCRIPT TRAINING TEST OUTPUT --seed SEED [--size PIXELS] [--times FACTOR]
+        [--phone EXPORT]
 
 TRAINING is what the script's `train` reads, TEST a JSON list of what its `predict` is asked, OUTPUT
-the JSON file to write: the answers, and what they cost. EXPORT is a script whose `export` writes a
+the JSON file to write: the answers, and what they cost. FACTOR tells a script to train so many
+times as long as its documentation shows. EXPORT is a script whose `export` writes a
 .tflite file, which then answers too.
 """
 
@@ -28,14 +30,16 @@ def main() -> None:
     for name in ("script", "training", "test", "output"):
         parser.add_argument(name)
     parser.add_argument("--size", type=int)
+    parser.add_argument("--times", type=float)
     parser.add_argument("--phone")
     parser.add_argument("--seed", type=int)
     arguments = parser.parse_args()
     # This folder and the script's hold files that are called like the libraries they use.
     sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != Path(__file__).parent]
     size = () if arguments.size is None else (arguments.size,)
+    longer = {} if arguments.times is None else {"times": arguments.times}
     peer = runpy.run_path(arguments.script)
-    trained = peer["train"](arguments.training, *size, arguments.seed)
+    trained = peer["train"](arguments.training, *size, arguments.seed, **longer)
     seconds, cpu_seconds, memory = time.perf_counter() - _STARTED, busy_seconds(), peak_mb()
     test = json.loads(Path(arguments.test).read_text(encoding="utf-8"))
     started = time.perf_counter()

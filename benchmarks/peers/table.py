@@ -22,7 +22,6 @@ _HEADER = (
     "against tftune, points",
     "seeds",
     "core-seconds",
-    *(f"in {minutes} min" for minutes in BUDGETS),
     "MB",
     "lines",
 )
@@ -30,6 +29,14 @@ _ON_PHONES = (
     "As 8-bit .tflite files, each by its library's documented way, asked image by image with "
     "LiteRT on one thread; points are lost against the same model in Python; ms are the network's."
 )
+_WITHIN = (
+    "Accuracy in % within a budget, in minutes of one core. What trains in epochs is given as many "
+    "as fit (in brackets: points against tftune's default on the same seeds; how many seeds); the "
+    "others, and tftune, end by themselves."
+)
+_BUDGETS = ("a class", "", *(f"in {minutes} min" for minutes in BUDGETS))
+_LENIENCE = 1.15
+"""How much longer than its budget a run may have taken, since epochs cannot be cut."""
 _PHONES = ("a class", "", "accuracy, %", "points lost", "seeds", "MB", "ms")
 Rows = Sequence[dict[str, Any]]
 
@@ -50,12 +57,13 @@ class Group:
             if peer.kind == kind and any(row["case"]["peer"] == peer.name for row in self.rows)
         ]
 
-    def figures(self, peer: str, figure: str) -> dict[int, float]:
-        """Return a figure of a peer by seed."""
+    def figures(self, peer: str, figure: str, minutes: int = 0) -> dict[int, float]:
+        """Return a figure of a peer by seed, of documented runs or of those within a budget."""
         return {
             row["case"]["seed"]: row["figures"][figure]
             for row in self.rows
-            if row["case"]["peer"] == peer and figure in row["figures"]
+            if (row["case"]["peer"], row["case"]["minutes"]) == (peer, minutes)
+            and figure in row["figures"]
         }
 
     def median(self, peer: str, figure: str) -> float:
@@ -65,9 +73,14 @@ class Group:
         """Return the mean over seeds in %."""
         return 100 * statistics.mean(self.figures(peer, "accuracy").values())
 
-    def gains(self, peer: str) -> list[float]:
-        """Return by how many points a peer's accuracy exceeds tftune's, seed by seed."""
-        own, theirs = self.figures(_OWN, "accuracy"), self.figures(peer, "accuracy")
+    def gains(self, peer: str, minutes: int = 0) -> list[float]:
+        """Return by how many points a peer's accuracy exceeds tftune's, seed by seed.
+
+        Args:
+            peer: name of the peer.
+            minutes: the budget it fills; tftune's runs are always those of its default.
+        """
+        own, theirs = self.figures(_OWN, "accuracy"), self.figures(peer, "accuracy", minutes)
         return [100 * (theirs[seed] - own[seed]) for seed in sorted(own.keys() & theirs.keys())]
 
     def cells(self, peer: Peer) -> list[str]:
@@ -83,10 +96,36 @@ class Group:
             interval(gains) if gains else "",
             str(len(self.figures(peer.name, "accuracy"))),
             f"{seconds:.0f}",
-            *(told if seconds <= 60 * minutes else "–" for minutes in BUDGETS),
             f"{self.median(peer.name, 'memory_mb'):,.0f}",
             f"{self.median(peer.name, 'lines'):.0f}",
         ]
+
+    def budgets(self) -> list[list[str]]:
+        """Return the cells of what each peer makes of budgets; none where no budget was tried."""
+        tried = {row["case"]["minutes"] for row in self.rows} - {0}
+        if not tried:
+            return []
+        return [
+            [
+                f"{self.a_class}",
+                peer.name,
+                *(self.within(peer, m) if m in tried else "" for m in BUDGETS),
+            ]
+            for peer in self.peers
+        ]
+
+    def within(self, peer: Peer, minutes: int) -> str:
+        """Say how accurate a peer is that has so many minutes of one core."""
+        filled = self.figures(peer.name, "accuracy", minutes)
+        if peer.longer and not filled:
+            return ""
+        seconds = self.figures(peer.name, "cpu_seconds", minutes if filled else 0)
+        if statistics.median(seconds.values()) > _LENIENCE * 60 * minutes:
+            return "–"
+        if not filled:
+            return f"{self.accuracy(peer.name):.1f}"
+        gains = self.gains(peer.name, minutes)
+        return f"{100 * statistics.mean(filled.values()):.1f} ({interval(gains)}; {len(gains)})"
 
     def phones(self) -> list[list[str]]:
         """Return the cells of each peer's export for phones."""
@@ -135,6 +174,10 @@ def markdown(rows: Rows) -> str:
             continue
         lines = [_row(_HEADER), "|---" * len(_HEADER) + "|"]
         lines += [_row(group.cells(peer)) for group in groups for peer in group.peers]
+        budgets = [row for group in groups for row in group.budgets()]
+        if budgets:
+            lines += ["", _WITHIN, "", _row(_BUDGETS), "|---" * len(_BUDGETS) + "|"]
+            lines += [_row(cells) for cells in budgets]
         phones = [row for group in groups for row in group.phones()]
         if phones:
             lines += ["", _ON_PHONES, "", _row(_PHONES), "|---" * len(_PHONES) + "|"]
@@ -165,13 +208,15 @@ def _said(group: Group) -> list[str]:
     at, said = f"At {group.a_class} a class", []
     others = [peer for peer in group.peers if peer.name != _OWN]
     for peer in others:
-        gains = group.gains(peer.name)
-        if gains and statistics.mean(gains) > 0:
-            sure = statistics.mean(gains) > half_width(gains)
-            said.append(
-                f"{at} {peer.name} is more accurate than tftune, by {interval(gains)} points"
-                f"{'' if sure else ', which is within the interval'}."
-            )
+        for minutes in (0, *BUDGETS):
+            gains = group.gains(peer.name, minutes)
+            if gains and statistics.mean(gains) > 0:
+                sure = statistics.mean(gains) > half_width(gains)
+                given = f", given {minutes} min," if minutes else ""
+                said.append(
+                    f"{at} {peer.name}{given} is more accurate than tftune, by {interval(gains)} "
+                    f"points{'' if sure else ', which is within the interval'}."
+                )
     seconds, memory = group.median(_OWN, "cpu_seconds"), group.median(_OWN, "memory_mb")
     if any(peer.name == _GUIDE for peer in others):
         ratio = group.median(_GUIDE, "cpu_seconds") / seconds

@@ -43,6 +43,22 @@ def test_a_cut_model_shares_its_weights_and_its_trunk_is_named_by_content(pretra
     assert top.get_layer("logits") is pretrained_model.keras_model.get_layer("logits")
 
 
+def test_a_trunk_keeps_its_fingerprint_whatever_is_set_to_train(pretrained_model):
+    before = pretrained_model.cut("pooled")[0].fingerprint
+    pretrained_model.set_trainable("all")
+    after = pretrained_model.cut("pooled")[0].fingerprint
+    pretrained_model.set_trainable("none")
+    assert before == after
+
+
+def test_a_trunk_says_what_an_example_costs(pretrained_model):
+    trunk, _ = pretrained_model.cut("pooled")
+    lower = pretrained_model.stages[-2].boundary.layer
+    below, _ = pretrained_model.cut(lower)
+    assert trunk.flops == sum(stage.flops for stage in pretrained_model.stages)
+    assert trunk.above(lower).flops == trunk.flops - below.flops > 0
+
+
 def test_a_trunk_keeps_its_fingerprint_in_a_loaded_model(pretrained_model, tmp_path):
     pretrained_model.save(tmp_path / "m.keras")
     loaded = tftune.load(tmp_path / "m.keras")

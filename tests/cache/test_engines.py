@@ -19,6 +19,8 @@ from tftune.errors import ConfigError
 class Small:
     """A trunk of three layers."""
 
+    flops = 0
+
     def __init__(self, *layers):
         self.keras_model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
         network = self.keras_model
@@ -81,6 +83,15 @@ def test_few_rows_are_run_without_a_measurement(small, sample, monkeypatch):
     assert chosen.name == "tensorflow" and "too few" in chosen.reason
     assert choose_engine(small, 4).name == "tensorflow"
     assert choose_engine(small, 10_000).name == "litert"
+
+
+def test_a_small_trunk_is_measured_from_more_rows_on(small, sample, monkeypatch):
+    seconds(monkeypatch, tensorflow=1.0, converted=0.5)
+    assert choose_engine(small, 100).name == "litert"
+    monkeypatch.setattr(small, "flops", 60_000_000, raising=False)  # EfficientNet-Lite0, 64 pixels
+    assert "too few" in choose_engine(small, 250).reason
+    assert engine_for(small, sample, 250).name == "tensorflow"
+    assert choose_engine(small, 2000).name == "litert"
 
 
 def test_a_quick_trunk_is_not_converted(small, sample, monkeypatch):

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tftune.builders.sequences import token_counts
+from tftune.builders.stages import operation_flops
 from tftune.config.image_input import ImageInput
 from tftune.config.text_input import TextInput
 from tftune.data.pipeline import input_batches
@@ -73,9 +74,17 @@ class Trunk:
             return None
         return token_counts(self.keras_model, input_batches(examples, self.contract, 256))
 
+    @property
+    def flops(self) -> int:
+        """Floating-point operations an example; 0 where a SavedModel does not tell them."""
+        return sum(operation_flops(operation) for operation in self.keras_model.operations)
+
     @functools.cached_property
     def fingerprint(self) -> str:
-        """A digest of all that decides the activations: graph, weights, contract and resizing."""
+        """A digest of all that decides the activations: graph, weights, contract and resizing.
+
+        What of the network is set to train does not: a trunk runs in inference mode.
+        """
         digest = hashlib.blake2b(digest_size=16)
         network = self.whole or self.keras_model
         config = network.get_config()
@@ -101,7 +110,7 @@ def compiled(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
 def _plain(value: Any, names: Mapping[str, str]) -> Any:
     """Reduce a Keras config to what JSON holds, with operations under their new `names`."""
     if isinstance(value, dict):
-        return {str(key): _plain(item, names) for key, item in value.items()}
+        return {str(k): _plain(item, names) for k, item in value.items() if k != "trainable"}
     if isinstance(value, (list, tuple)):
         return [_plain(item, names) for item in value]
     if isinstance(value, str):

@@ -42,6 +42,11 @@ _SAVED_WITH_DEPTHWISE = 0.45
 _SAVED_WITHOUT = 0.1
 _WORTH = 1.2
 
+# Below these, not even a measurement pays: what a slow computer does in a second, and what a slow
+# trunk takes for an example on a CPU.
+_SLOW_FLOPS_A_SECOND = 2e10
+_SLOW_SECONDS_AN_EXAMPLE = 0.05
+
 _ROUNDS = 2
 _REMEMBERED_SECONDS = 86400
 """How long "LiteRT is not faster" is believed: another version may be."""
@@ -70,6 +75,10 @@ class RunnableTrunk(Protocol):
     @property
     def forward(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """`keras_model` in inference mode as one compiled function."""
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations an example; 0 if that is not known."""
 
 
 @dataclass
@@ -334,9 +343,9 @@ def _layers(model: keras.Model) -> list[keras.layers.Layer]:
 
 
 def _most_rows_in_vain(trunk: RunnableTrunk) -> int:
-    """Return a number of rows below which not even a measurement pays.
-
-    A trunk that takes 50 ms an example is among the slowest that are used on a CPU.
-    """
+    """Return a number of rows below which not even a measurement pays."""
+    seconds = _SLOW_SECONDS_AN_EXAMPLE
+    if trunk.flops:
+        seconds = min(seconds, trunk.flops / _SLOW_FLOPS_A_SECOND)
     cost = _MEASURING_SECONDS + _conversion_seconds(trunk)
-    return int(cost / (0.05 * _saved_share(trunk)))
+    return int(cost / (seconds * _saved_share(trunk)))

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 
-def train(folder, size, seed):
+def train(folder, size, seed, times=1):
     keras.utils.set_random_seed(seed)
     x, y = read(f"{folder}/train", size)
     validation = read(f"{folder}/val", size)
@@ -16,7 +16,7 @@ def train(folder, size, seed):
     classifier = autokeras.ImageClassifier(
         max_trials=1, overwrite=True, seed=seed, directory=tempfile.mkdtemp()
     )
-    classifier.fit(x, y, validation_data=validation, epochs=10, verbose=0)
+    classifier.fit(x, y, validation_data=validation, epochs=round(times * 10), verbose=0)
     return classifier
 
 

@@ -31,7 +31,7 @@ class Body(nn.Module):
         return self.network.extract_features(images)
 
 
-def train(folder, size, seed):
+def train(folder, size, seed, times=1):
     set_seed(seed, reproducible=True)
     data = ImageDataLoaders.from_folder(
         folder,
@@ -46,7 +46,7 @@ def train(folder, size, seed):
     apply_init(model[1], nn.init.kaiming_normal_)
     learner = Learner(data, model, splitter=default_split, metrics=accuracy)
     with learner.no_bar(), learner.no_logging():
-        learner.fine_tune(10)
+        learner.fine_tune(round(times * 10))
     return learner
 
 

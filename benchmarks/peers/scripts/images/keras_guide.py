@@ -7,7 +7,7 @@ import keras
 from tftune.builders.efficientnet_lite import efficientnet_lite0
 
 
-def train(folder, size, seed):
+def train(folder, size, seed, times=1):
     keras.utils.set_random_seed(seed)
     options = {"image_size": (size, size), "batch_size": 64}
     train = keras.utils.image_dataset_from_directory(f"{folder}/train", seed=seed, **options)
@@ -37,7 +37,7 @@ def train(folder, size, seed):
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
         )
-        model.fit(train, epochs=epochs, validation_data=validation, verbose=0)
+        model.fit(train, epochs=round(times * epochs), validation_data=validation, verbose=0)
     return model, class_names
 
 
