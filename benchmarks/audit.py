@@ -23,7 +23,8 @@ import skimage.data
 from PIL import Image
 
 import tftune
-from benchmarks import fashion_mnist
+from benchmarks import fashion_mnist, own
+from benchmarks.results import OWN_IMAGES
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
 from tftune.data.image_files import ImageFiles
@@ -50,20 +51,31 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=["faults", "labels", "time"])
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--data", type=Path, help=OWN_IMAGES)
     arguments = parser.parse_args()
-    _, (images, labels) = fashion_mnist.load()
-    images, labels = images[: arguments.images], labels[: arguments.images]
+    title = arguments.data.stem if arguments.data else "Fashion-MNIST"
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
+        files, labels = _images(arguments.data, root / "images", arguments.images)
         if "faults" in arguments.parts:
-            clothes = [Image.fromarray(pixels).convert("RGB") for pixels in images]
-            faults("Fashion-MNIST", root / "a", clothes, labels)
+            clothes = [Image.open(path).convert("RGB") for path in files.paths]
+            faults(title, root / "a", clothes, labels)
             pieces, kinds = _photographs()
             faults("photographs", root / "b", pieces, kinds)
         if "labels" in arguments.parts:
-            label_errors(root / "c", images, labels)
+            label_errors(files, labels)
         if "time" in arguments.parts:
-            cost(root / "d", images, labels, arguments.repeats)
+            cost(files, arguments.repeats)
+
+
+def _images(data: Path | None, folder: Path, count: int) -> tuple[ImageFiles, np.ndarray]:
+    if data:
+        split = own.everything(data)
+        split = split.take(range(min(count, len(split))))
+        return split.examples, split.labels
+    _, (images, labels) = fashion_mnist.load()
+    images, labels = images[:count], labels[:count]
+    return ImageFiles(tuple(map(str, fashion_mnist.write_pngs(folder, images, labels)))), labels
 
 
 def faults(title: str, root: Path, images: list[Image.Image], labels: np.ndarray) -> None:
@@ -144,10 +156,10 @@ def _photographs() -> tuple[list[Image.Image], np.ndarray]:
     return pieces, np.array(kinds)
 
 
-def label_errors(root: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    files = ImageFiles(tuple(map(str, fashion_mnist.write_pngs(root, images, labels))))
+def label_errors(files: ImageFiles, labels: np.ndarray) -> None:
     features = reduced(np.asarray(boundary_activations(_trunk(), files)))
     labels = labels.astype(np.int64)
+    classes = int(labels.max()) + 1
     print("share  flagged  precision  recall  estimated | knowing the number | confident joint")
     for share in (0.0, 0.02, 0.05, 0.1):
         rows = []
@@ -155,7 +167,7 @@ def label_errors(root: Path, images: np.ndarray, labels: np.ndarray) -> None:
             generator = np.random.default_rng(seed)
             wrong = generator.permutation(len(labels))[: round(share * len(labels))]
             changed = labels.copy()
-            changed[wrong] = (changed[wrong] + generator.integers(1, 10, len(wrong))) % 10
+            changed[wrong] = (changed[wrong] + generator.integers(1, classes, len(wrong))) % classes
             found = find_label_errors(features, changed, seed=seed)
             scores = out_of_fold(features, changed, np.arange(len(labels)), seed)
             own = scores[np.arange(len(labels)), changed]
@@ -177,9 +189,8 @@ def _hits(flagged: np.ndarray, wrong: np.ndarray) -> tuple[float, float]:
     return hits / max(1, len(flagged)), hits / max(1, len(wrong))
 
 
-def cost(root: Path, images: np.ndarray, labels: np.ndarray, repeats: int) -> None:
-    fashion_mnist.write_pngs(root, images, labels)
-    data = tftune.load_image_folder(root)
+def cost(files: ImageFiles, repeats: int) -> None:
+    data = tftune.load_image_folder(Path(files.paths[0]).parents[1])
 
     def feature_pass(store: ActivationStore) -> None:
         trunk = _trunk()
@@ -202,7 +213,8 @@ def cost(root: Path, images: np.ndarray, labels: np.ndarray, repeats: int) -> No
             print(f"{name:<12} {seconds[name][-1]:6.1f} s", flush=True)
     usual = {name: statistics.median(times) for name, times in seconds.items()}
     ratio = usual["audit"] / usual["feature pass"]
-    print(f"{len(images)} images, medians of {repeats}: audit {ratio:.2f} times one feature pass")
+    count = sum(len(split) for split in data.splits.values())
+    print(f"{count} images, medians of {repeats}: audit {ratio:.2f} times one feature pass")
 
 
 def _trunk():

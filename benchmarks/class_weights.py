@@ -1,9 +1,8 @@
 """The table that the default weights of rare classes were chosen from: none, softened, balanced.
 
-    python -m benchmarks class_weights                              scanned digits alone
-    python -m benchmarks class_weights --encoder PAIR [--mails FILE.tgz]
+    python -m benchmarks class_weights [--of digits]
 
-PAIR and FILE.tgz are those of `benchmarks.text`, whose 2,000 held-out texts are never read here. A
+Texts and encoder are those of `benchmarks.text`, whose held-out texts are never read here. A
 probe is fitted to pixels of digits and to MiniLM's vectors of texts. Digits and mails are made
 uneven by leaving examples out, so that the largest class has so many times the smallest's; the
 descriptions of packages are uneven by themselves. Training, validation and test are drawn alike.
@@ -13,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,9 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import f1_score
 
 import tftune
-from benchmarks.results import Results, add_arguments, describe
-from benchmarks.text import HELD_OUT, LENGTH, descriptions, mails
+from benchmarks import corpora, minilm
+from benchmarks.corpora import LENGTH
+from benchmarks.results import OWN_TEXTS, Results, add_arguments, describe
 from tftune.cache.trunk_pass import boundary_activations
 from tftune.config.phase import Phase
 from tftune.data.targets import Target
@@ -41,26 +41,27 @@ DESCRIPTIONS = 4000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--encoder")
-    parser.add_argument("--mails")
-    add_arguments(parser)
+    parser.add_argument("--of", nargs="+", choices=list(RATIOS), default=list(RATIOS))
+    add_arguments(parser, OWN_TEXTS)
     arguments = parser.parse_args()
-    results = Results("class_weights", arguments.minutes, arguments.fresh)
+    results = Results("class_weights", arguments.minutes, arguments.fresh, arguments.data)
+    known_ratios = {arguments.data.stem: (0,)} if arguments.data else RATIOS
     cases = [
         {"data": data, "ratio": ratio, "seed": seed}
-        for data in ("digits", *_corpora(arguments))
-        for ratio in RATIOS[data]
+        for data, ratios in known_ratios.items()
+        if arguments.data or data in arguments.of
+        for ratio in ratios
         for seed in SEEDS
     ]
     known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for case in results.todo(cases):
         data = case["data"]
         if data not in known:
-            known[data] = _features(data, arguments)
+            known[data] = _features(data, arguments.data)
         results.add(case, _measure(*known[data], case["ratio"], case["seed"]))
     print("data          ratio  " + "".join(f"{weights or 'none':<28}" for weights in WEIGHTS))
     print(" " * 21 + "accuracy macro F1  loss       " * len(WEIGHTS))
-    for data, ratios in RATIOS.items():
+    for data, ratios in known_ratios.items():
         for ratio in ratios:
             rows = [row["figures"] for row in results.rows(data=data, ratio=ratio)]
             if rows:
@@ -72,22 +73,16 @@ def main() -> None:
     print(describe())
 
 
-def _corpora(arguments: argparse.Namespace) -> Iterator[str]:
-    if arguments.encoder:
-        yield "descriptions"
-        if arguments.mails:
-            yield "mails"
-
-
-def _features(data: str, arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+def _features(data: str, table: Path | None) -> tuple[np.ndarray, np.ndarray]:
     if data == "digits":
         pixels, labels = load_digits(return_X_y=True)
         return pixels / 16, labels
-    texts, sections = descriptions() if data == "descriptions" else mails(arguments.mails)
-    names, labels = np.unique(sections[HELD_OUT:], return_inverse=True)
-    examples = Texts.of(texts[HELD_OUT:], [f"text {i}" for i in range(len(labels))])
+    texts, sections = corpora.load(data, table)
+    first = corpora.num_held_out(texts)
+    names, labels = np.unique(sections[first:], return_inverse=True)
+    examples = Texts.of(texts[first:], [f"text {i}" for i in range(len(labels))])
     model = tftune.build_text_classifier(
-        arguments.encoder, class_names=names.tolist(), sequence_length=LENGTH
+        minilm.pair(), class_names=names.tolist(), sequence_length=LENGTH
     )
     return np.asarray(boundary_activations(model.cut("pooled")[0], examples)[:]), labels
 

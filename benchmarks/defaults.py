@@ -21,29 +21,22 @@ import functools
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 
 import tftune
 from benchmarks.draws import draw
-from benchmarks.results import Results, add_arguments, describe
+from benchmarks.results import OWN_IMAGES, Results, add_arguments, describe
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
 from tftune.training.boundary import CutModel
 
 SEEDS = {"choosing": range(0, 3), "reporting": range(100, 105)}
-CASES = {
-    ("fashion", 5): 96,
-    ("fashion", 20): 96,
-    ("fashion", 100): 96,
-    ("fashion", 1000): 96,
-    ("digits", 5): 96,
-    ("digits", 20): 96,
-    ("digits", 100): 96,
-}
-"""Image side in pixels by data set and training images a class."""
+SIZES = {"fashion": (5, 20, 100, 1000), "digits": (5, 20, 100)}
+"""Training images a class; of the reader's own data as of Fashion-MNIST."""
+SIDE = 96
 
 DEFAULT = "the default"
 CANDIDATES: dict[str, dict[str, Any]] = {
@@ -65,19 +58,25 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--measure", choices=list(SEEDS))
-    parser.add_argument("--data", nargs="+", default=["fashion", "digits"])
+    parser.add_argument("--names", nargs="+", default=["fashion", "digits"], help="known data")
     parser.add_argument("--a-class", nargs="+", type=int, default=[5, 20, 100, 1000])
     parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES))
     parser.add_argument("--seeds", type=int, help="only so many of them")
     parser.add_argument("--test", type=int, default=1000, help="test images")
-    add_arguments(parser)
+    add_arguments(parser, OWN_IMAGES)
     arguments = parser.parse_args()
-    results = Results("defaults", arguments.minutes, arguments.fresh)
+    results = Results("defaults", arguments.minutes, arguments.fresh, arguments.data)
     if arguments.measure:
         measure(arguments, results)
     for purpose in SEEDS:
-        show(results, purpose)
+        show(results, purpose, cases(arguments))
     print(describe())
+
+
+def cases(arguments: argparse.Namespace) -> list[tuple[str, int]]:
+    """Return names of data with training images a class."""
+    known = {arguments.data.stem: SIZES["fashion"]} if arguments.data else SIZES
+    return [(name, size) for name, sizes in known.items() for size in sizes]
 
 
 def measure(arguments: argparse.Namespace, results: Results) -> None:
@@ -85,13 +84,13 @@ def measure(arguments: argparse.Namespace, results: Results) -> None:
     groups = [
         {"for": arguments.measure, "data": name, "a_class": count, "seed": seed}
         for seed in seeds
-        for name, count in CASES
-        if name in arguments.data and count in arguments.a_class
+        for name, count in cases(arguments)
+        if (arguments.data or name in arguments.names) and count in arguments.a_class
     ]
     for group in groups:
-        cases = [{**group, "candidate": candidate} for candidate in ["head", *arguments.candidates]]
-        start = functools.cache(functools.partial(Start, group, arguments.test))
-        for case in results.todo(cases):
+        candidates = ["head", *arguments.candidates]
+        start = functools.cache(functools.partial(Start, group, arguments))
+        for case in results.todo({**group, "candidate": name} for name in candidates):
             results.add(case, start().measure(case["candidate"]))
         if not results.in_time:
             return
@@ -100,13 +99,18 @@ def measure(arguments: argparse.Namespace, results: Results) -> None:
 class Start:
     """A model with a trained head, from which each candidate begins."""
 
-    def __init__(self, group: dict[str, Any], num_test: int) -> None:
-        name, count, self.seed = group["data"], group["a_class"], group["seed"]
-        self.data = draw(name, count, num_test, self.seed, group["for"] == "reporting")
+    def __init__(self, group: dict[str, Any], arguments: argparse.Namespace) -> None:
+        self.seed = group["seed"]
+        self.data = draw(
+            arguments.data or group["data"],
+            group["a_class"],
+            arguments.test,
+            self.seed,
+            group["for"] == "reporting",
+        )
         keras.utils.set_random_seed(self.seed)
-        side = CASES[name, count]
         self.model = tftune.build_image_classifier(
-            "efficientnet_lite0", self.data, image_size=(side, side)
+            "efficientnet_lite0", self.data, image_size=(SIDE, SIDE)
         )
         self.cache = tempfile.TemporaryDirectory()
         self.store = ActivationStore(self.cache.name)
@@ -154,7 +158,7 @@ class Start:
         return float((logits.argmax(axis=1) == self.data.test.labels).mean())
 
 
-def show(results: Results, purpose: str) -> None:
+def show(results: Results, purpose: str, known: Sequence[tuple[str, int]]) -> None:
     """Print a table: accuracy of the probe, and what all else adds to it, in points."""
     names = [
         name for name in ("head", *CANDIDATES) if results.rows(**{"for": purpose}, candidate=name)
@@ -168,7 +172,7 @@ def show(results: Results, purpose: str) -> None:
     print(f"| data | a class | seeds | probe | {' | '.join(names)} |")
     print("|---" * (4 + len(names)) + "|")
     smallest = dict.fromkeys(names, float("inf"))
-    for name, count in CASES:
+    for name, count in known:
         group = {"for": purpose, "data": name, "a_class": count}
         rows = results.rows(**group, candidate="head")
         probes = {row["case"]["seed"]: row["figures"]["probe"] for row in rows}

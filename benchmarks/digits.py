@@ -9,10 +9,19 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import tftune
+from benchmarks import own
 
 
-def digits(folder: Path, count: int) -> tftune.Dataset:
-    """Write enlarged scans to `folder`: `count` train, 100 validate, up to 1,000 more test."""
+def digits(folder: Path, count: int, data: Path | None = None) -> tftune.Dataset:
+    """Write enlarged scans to `folder`: `count` train, 100 validate, up to 1,000 more test.
+
+    Args:
+        folder: to write to.
+        count: how many train.
+        data: the reader's own folder, of which as many are taken instead.
+    """
+    if data:
+        return own.images(data, count, 100, 1000)
     scans = load_digits()
     order = np.random.default_rng(0).permutation(len(scans.target))[: count + 1100]
     for index in order:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_digits
 
 import tftune
-from benchmarks import fashion_mnist
+from benchmarks import fashion_mnist, own
 
 
 def draw_indices(
@@ -43,16 +44,21 @@ def draw_indices(
     return train, validation, left[:num_test]
 
 
-def draw(name: str, a_class: int, num_test: int, seed: int, fresh: bool) -> tftune.Dataset:
-    """Draw images of ten classes.
+def draw(name: str | Path, a_class: int, num_test: int, seed: int, fresh: bool) -> tftune.Dataset:
+    """Draw images.
 
     Args:
-        name: "fashion" or "digits".
+        name: "fashion" or "digits", of ten classes each, or the reader's own folder.
         a_class: training images a class.
         num_test: test images.
         seed: of the draw.
         fresh: take the test images from the data set's own test file, if it has one.
     """
+    if isinstance(name, Path):
+        everything = own.everything(name)
+        places = draw_indices(everything.labels, a_class, num_test, seed)
+        parts = zip(("train", "validation", "test"), places, strict=True)
+        return tftune.Dataset(*(everything.take(p).renamed(part) for part, p in parts))
     first_test = None
     if name == "digits":
         digits = load_digits()

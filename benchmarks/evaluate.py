@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 
 import tftune
-from benchmarks import fashion_mnist
+from benchmarks import fashion_mnist, own
+from benchmarks.results import OWN_IMAGES
 from tftune.cache.store import ActivationStore
 from tftune.data.pipeline import image_batches
 from tftune.evaluation.evaluate import predict_split
@@ -29,22 +30,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--side", type=int, default=224, help="pixels of the network's input")
+    parser.add_argument("--data", type=Path, help=OWN_IMAGES)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        (train_images, train_labels), (images, labels) = fashion_mnist.load()
-        fashion_mnist.write_pngs(root / "train", train_images[:240], train_labels[:240])
-        count = arguments.images
-        fashion_mnist.write_pngs(root / "test", images[:count], labels[:count])
-        data = tftune.load_image_folder(root / "train", test_share=0)
-        test = tftune.load_image_folder(root / "test", validation_share=0, test_share=0).train
-        test = test.renamed("test")
+        data = _data(arguments.data, root, arguments.images)
         size = (arguments.side, arguments.side)
         model = tftune.build_image_classifier("efficientnet_lite0", data, image_size=size)
         plan = tftune.plan(model, data, head_epochs=5, fine_tune_epochs=0)
         store = ActivationStore(root / "cache")
         tftune.fine_tune(model, data, plan, output=root / "run", verbose=False, store=store)
-        _measure(model, test, root / "run")
+        _measure(model, data.test, root / "run")
+
+
+def _data(folder: Path | None, root: Path, count: int) -> tftune.Dataset:
+    if folder:
+        return own.images(folder, 200, 40, count)
+    (train_images, train_labels), (images, labels) = fashion_mnist.load()
+    fashion_mnist.write_pngs(root / "train", train_images[:240], train_labels[:240])
+    fashion_mnist.write_pngs(root / "test", images[:count], labels[:count])
+    data = tftune.load_image_folder(root / "train", test_share=0)
+    test = tftune.load_image_folder(root / "test", validation_share=0, test_share=0).train
+    return tftune.Dataset(data.train, data.validation, test.renamed("test"))
 
 
 def _measure(model: tftune.TransferModel, test: tftune.Split, run: Path) -> None:

@@ -1,6 +1,6 @@
 """What exports cost and keep: size, accuracy, latency, throughput, and what MediaPipe answers.
 
-    python -m benchmarks.exports [--data digits|fashion_mnist] [--images 500] [--minutes 4]
+    python -m benchmarks.exports [--of digits|fashion_mnist] [--images 500] [--minutes 4]
 
 A model is fine-tuned on scanned digits, or on 100 images a class of Fashion-MNIST, with the resize
 contract of MediaPipe, exported in every form, and each form answers images it has not seen. The
@@ -27,9 +27,9 @@ import tensorflow as tf
 from PIL import Image
 
 import tftune
-from benchmarks import fashion_mnist
+from benchmarks import fashion_mnist, own
 from benchmarks.digits import digits
-from benchmarks.results import Results, add_arguments, describe
+from benchmarks.results import OWN_IMAGES, Results, add_arguments, describe
 from tftune.data.decode import decode_image
 from tftune.data.pipeline import image_batches
 from tftune.data.resize import resize_images
@@ -49,22 +49,23 @@ TRAIN = {"digits": 400, "fashion_mnist": 1000}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", choices=sorted(IMAGES), default="digits")
+    parser.add_argument("--of", choices=sorted(IMAGES), default="digits", help="known data")
     parser.add_argument("--images", type=int, help="held-out images; 500 digits, 2000 of Fashion")
     parser.add_argument("--size", type=int, default=224, help="pixels a side")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    add_arguments(parser)
+    add_arguments(parser, OWN_IMAGES)
     arguments = parser.parse_args()
-    images = arguments.images or IMAGES[arguments.data]
-    results = Results("exports", arguments.minutes, arguments.fresh)
-    group = {"data": arguments.data, "images": images, "size": arguments.size}
+    images = arguments.images or IMAGES[arguments.of]
+    results = Results("exports", arguments.minutes, arguments.fresh, arguments.data)
+    data_name = arguments.data.stem if arguments.data else arguments.of
+    group = {"data": data_name, "images": images, "size": arguments.size}
     kept = Path(platformdirs.user_cache_dir("tftune-benchmarks"), "exports")
-    file = kept / f"{arguments.data}-{arguments.size}.keras"
+    file = kept / f"{data_name}-{arguments.size}.keras"
     if arguments.fresh:
         file.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data = _data(arguments.data, folder / "images", images)
+        data = _data(arguments.of, folder / "images", images, arguments.data)
         parts: dict[str, Callable[[tftune.TransferModel], dict[str, Any]]] = {
             "training": lambda model: _trained(model, data),
             "exactness": lambda model: _exactness(model, data, folder),
@@ -86,7 +87,9 @@ def main() -> None:
     print(describe())
 
 
-def _data(name: str, folder: Path, images: int) -> tftune.Dataset:
+def _data(name: str, folder: Path, images: int, data_folder: Path | None) -> tftune.Dataset:
+    if data_folder:
+        return own.images(data_folder, TRAIN["digits"], 100, images)
     if name == "digits":
         data = digits(folder, TRAIN[name])
         return tftune.Dataset(

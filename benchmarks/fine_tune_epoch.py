@@ -23,7 +23,7 @@ import keras
 import tensorflow as tf
 
 import tftune
-from benchmarks.results import Results, add_arguments, describe
+from benchmarks.results import OWN_IMAGES, Results, add_arguments, describe
 from benchmarks.trunk_pass import photographs
 from tftune.cache.store import ActivationStore
 from tftune.training.batches import online_epochs
@@ -38,12 +38,12 @@ def main() -> None:
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--repeats", type=int, default=3)
-    add_arguments(parser)
+    add_arguments(parser, OWN_IMAGES)
     arguments = parser.parse_args()
-    results = Results("fine_tune_epoch", arguments.minutes, arguments.fresh)
+    results = Results("fine_tune_epoch", arguments.minutes, arguments.fresh, arguments.data)
     group = {"backbone": arguments.backbone, "images": arguments.images}
     with tempfile.TemporaryDirectory() as folder:
-        data = _data(Path(folder), arguments.images)
+        data = _data(Path(folder), arguments.images, arguments.data)
         for case in results.todo({**group, "repeat": r} for r in range(arguments.repeats)):
             results.add(case, _measure(data, case))
     plain, cached = (results.median(side, **group) for side in ("plain", "cached"))
@@ -56,8 +56,8 @@ def main() -> None:
     )
 
 
-def _data(folder: Path, count: int) -> tftune.Dataset:
-    everything = photographs(folder, count + VALIDATION).train
+def _data(folder: Path, count: int, data: Path | None) -> tftune.Dataset:
+    everything = photographs(folder, count + VALIDATION, data).train
     return tftune.Dataset(
         train=everything.take(range(count)),
         validation=everything.take(range(count, count + VALIDATION)),

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 import tftune
 from benchmarks.digits import digits
-from benchmarks.results import Results, add_arguments, describe
+from benchmarks.results import OWN_IMAGES, Results, add_arguments, describe
 from tftune.cache.store import ActivationStore
 from tftune.data.pipeline import image_batches
 
@@ -36,9 +36,9 @@ def main() -> None:
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--images", type=int, default=400, help="training images")
     parser.add_argument("--repeats", type=int, default=3)
-    add_arguments(parser)
+    add_arguments(parser, OWN_IMAGES)
     arguments = parser.parse_args()
-    results = Results("head_phase", arguments.minutes, arguments.fresh)
+    results = Results("head_phase", arguments.minutes, arguments.fresh, arguments.data)
     sides = {"plain Keras": _plain_keras, "tftune": _tftune}
     group = {"backbone": arguments.backbone, "images": arguments.images}
     cases = [
@@ -47,7 +47,7 @@ def main() -> None:
         for side in (sides if repeat % 2 else reversed(sides))
     ]
     with tempfile.TemporaryDirectory() as folder:
-        data = digits(Path(folder), arguments.images)
+        data = digits(Path(folder), arguments.images, arguments.data)
         for case in results.todo(cases):
             model = _model(data, arguments.backbone, case["repeat"])
             started = time.perf_counter()

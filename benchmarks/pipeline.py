@@ -25,6 +25,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks import own
+from benchmarks.results import OWN_IMAGES
+
 SIZE = (224, 224)
 BATCH_SIZE = 32
 
@@ -36,18 +39,19 @@ def main() -> None:
     parser.add_argument("--epoch", type=int, default=20000, help="images of the larger epoch")
     parser.add_argument("--part", choices=("both", "throughput", "memory"), default="both")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--data", type=Path, help=f"{OWN_IMAGES}, of JPEG files")
     arguments = parser.parse_args()
     if arguments.measure:
         _measure(arguments.measure)
         return
     with tempfile.TemporaryDirectory() as folder:
         if arguments.part != "memory":
-            _throughput(Path(folder), arguments.images, arguments.repeats)
+            _throughput(Path(folder), arguments.images, arguments.repeats, arguments.data)
         if arguments.part != "throughput":
             _memory(Path(folder), arguments.epoch)
 
 
-def _throughput(folder: Path, count: int, repeats: int) -> None:
+def _throughput(folder: Path, count: int, repeats: int, own_folder: Path | None) -> None:
     import tensorflow as tf
 
     import tftune
@@ -55,7 +59,8 @@ def _throughput(folder: Path, count: int, repeats: int) -> None:
     from tftune.data.pipeline import image_batches
 
     sources = {
-        name: _photographs(folder / name, count, exif=name == "exif") for name in ("plain", "exif")
+        name: _photographs(folder / name, count, name == "exif", own_folder)
+        for name in ("plain", "exif")
     }
     data = {
         name: tftune.load_image_folder(source, validation_share=0, test_share=0).train.examples
@@ -88,16 +93,18 @@ def _throughput(folder: Path, count: int, repeats: int) -> None:
             if repeat:
                 rates[name].append(count / (time.perf_counter() - started))
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    print(f"{count} JPEG files of 500 x 375 to {SIZE[0]} x {SIZE[1]}, medians of {repeats}:")
+    print(f"{count} JPEG files to {SIZE[0]} x {SIZE[1]}, medians of {repeats}:")
     for name, rate in medians.items():
         ratio = rate / medians["bare tf.data"]
         print(f"{name:<14} {rate:7.0f} images/s  {ratio:.2f} of bare")
 
 
-def _photographs(folder: Path, count: int, exif: bool) -> Path:
-    """Cut real photographs into different pieces of 500 x 375 pixels."""
+def _photographs(folder: Path, count: int, exif: bool, own_folder: Path | None) -> Path:
+    """Cut real photographs into different pieces of 500 x 375 pixels, or take the reader's."""
     from skimage import data
 
+    if own_folder:
+        return _own(folder, count, exif, own_folder)
     sources = [Image.fromarray(image()) for image in (data.chelsea, data.coffee, data.astronaut)]
     generator = np.random.default_rng(0)
     block = Image.Exif()
@@ -112,6 +119,17 @@ def _photographs(folder: Path, count: int, exif: bool) -> Path:
         (folder / str(index % 3)).mkdir(parents=True, exist_ok=True)
         options = {"exif": block} if exif else {}
         piece.save(folder / str(index % 3) / f"{index:05d}.jpg", quality=90, **options)
+    return folder
+
+
+def _own(folder: Path, count: int, exif: bool, own_folder: Path) -> Path:
+    """Copy the reader's files without what EXIF says, or with a turn by 90 degrees."""
+    block = Image.Exif()
+    block[0x0112] = 6 if exif else 1
+    for path in map(Path, own.images(own_folder, count).train.examples.paths):
+        (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
+        image = Image.open(path).convert("RGB")
+        image.save(folder / path.parent.name / f"{path.stem}.jpg", quality=90, exif=block)
     return folder
 
 

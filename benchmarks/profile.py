@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks.peers.measure import peak_mb
 from benchmarks.peers.table import put_in
-from benchmarks.results import Results, add_arguments, describe
+from benchmarks.results import OWN_IMAGES, Results, add_arguments, describe
 
 _DOCS = Path(__file__).parents[1] / "docs"
 _MEASURE = "--measure"
@@ -39,16 +39,16 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224, help="pixels a side")
     parser.add_argument("--docs", action="store_true", help="write the page's part and its plot")
     parser.add_argument(_MEASURE, help=argparse.SUPPRESS)
-    add_arguments(parser)
+    add_arguments(parser, OWN_IMAGES)
     arguments = parser.parse_args()
     if arguments.measure:
         print(json.dumps(_measure(Path(arguments.measure), arguments.size)))
         return
-    results = Results("profile", arguments.minutes, arguments.fresh)
+    results = Results("profile", arguments.minutes, arguments.fresh, arguments.data)
     case = {"images": arguments.images, "size": arguments.size}
     for asked in results.todo([case]):
         with tempfile.TemporaryDirectory() as folder:
-            _write(Path(folder), arguments.images // 10)
+            _write(Path(folder), arguments.images, arguments.data)
             command = [sys.executable, "-m", "benchmarks", "profile", _MEASURE, folder]
             command += ["--size", str(arguments.size)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -61,10 +61,11 @@ def main() -> None:
             _plot(row["figures"], _DOCS / "images" / "profile.svg")
 
 
-def _write(folder: Path, a_class: int) -> None:
+def _write(folder: Path, images: int, data: Path | None) -> None:
     from benchmarks.peers.cases import load_images, write
 
-    write(load_images(), "images", a_class, 10 * a_class, 0, folder)
+    source = load_images(data)
+    write(source, "images", images // len(set(source.labels)), images, 0, folder)
 
 
 def _measure(folder: Path, size: int) -> dict[str, Any]:

@@ -19,6 +19,10 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "results"
+OWN_IMAGES = "a folder of class folders: your own images in the place of the benchmark's"
+OWN_TEXTS = (
+    "a CSV file with the columns text and label: your own texts in the place of the benchmark's"
+)
 _PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy")
 
 
@@ -29,10 +33,13 @@ class Results:
         name: of the file.
         minutes: after so much time no further case is begun; 0 goes on to the end.
         fresh: forget what was measured before.
+        data: the reader's own, whose figures are in a file of their own.
     """
 
-    def __init__(self, name: str, minutes: float = 0, fresh: bool = False) -> None:
-        self.path = FOLDER / f"{name}.jsonl"
+    def __init__(
+        self, name: str, minutes: float = 0, fresh: bool = False, data: Path | None = None
+    ) -> None:
+        self.path = FOLDER / (f"{name}-{data.stem}.jsonl" if data else f"{name}.jsonl")
         self._until = time.monotonic() + minutes * 60 if minutes else float("inf")
         if fresh:
             self.path.unlink(missing_ok=True)
@@ -96,8 +103,15 @@ def describe() -> str:
     return f"{versions}; {told['cores']} cores of {told['cpu']}"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--minutes` and `--fresh`."""
+def add_arguments(parser: argparse.ArgumentParser, data: str = "") -> None:
+    """Add `--minutes` and `--fresh`.
+
+    Args:
+        parser: of the benchmark.
+        data: OWN_IMAGES or OWN_TEXTS adds `--data` for such data of the reader.
+    """
+    if data:
+        parser.add_argument("--data", type=Path, help=data)
     parser.add_argument("--minutes", type=float, default=0, help="begin no case after so long")
     parser.add_argument("--fresh", action="store_true", help="forget earlier figures")
 

@@ -6,6 +6,7 @@
 Images are Fashion-MNIST at 32 pixels, on which EfficientNet-Lite0 costs a fiftieth of what it does
 at 224, so that 20,000 fit into minutes; a tenth as many validate. Images and classes: the default
 plan on an empty cache. For more classes than ten, labels are made up: they do not change the cost.
+With `--data` cases are left out for which there are too few images.
 Trials: `tftune.search` for heads (random oracle) on 200 images, cache included. "Core-seconds" is
 for how long cores were busy: other programs on the machine change that little.
 """
@@ -21,9 +22,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import own
 from benchmarks.peers.measure import busy_seconds, peak_mb
 from benchmarks.peers.table import put_in
-from benchmarks.results import Results, add_arguments, describe
+from benchmarks.results import OWN_IMAGES, Results, add_arguments, describe
 
 SIZE = (32, 32)
 AXES = {
@@ -48,43 +50,53 @@ def main() -> None:
     parser.add_argument("--axes", nargs="+", choices=list(AXES), default=list(AXES))
     parser.add_argument("--docs", action="store_true", help="write the page's table and plot")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
-    add_arguments(parser)
+    add_arguments(parser, OWN_IMAGES)
     arguments = parser.parse_args()
     if arguments.measure:
-        print(json.dumps(_measure(**json.loads(arguments.measure))))
+        print(json.dumps(_measure(**json.loads(arguments.measure), folder=arguments.data)))
         return
-    results = Results("scaling", arguments.minutes, arguments.fresh)
+    results = Results("scaling", arguments.minutes, arguments.fresh, arguments.data)
     if not arguments.docs:
         cases = sorted(
             ({"axis": axis, **case} for axis in arguments.axes for case in AXES[axis]),
             key=lambda case: case["images"] * max(1, case["trials"] / 20),
         )
+        if arguments.data:
+            available = len(own.everything(arguments.data))
+            cases = [case for case in cases if sum(_counts(case)) <= available]
         for case in results.todo(cases):
-            results.add(case, _in_a_process({k: v for k, v in case.items() if k != "axis"}))
+            asked = {name: value for name, value in case.items() if name != "axis"}
+            results.add(case, _in_a_process(asked, arguments.data))
     print(_table(results))
     if arguments.docs:
         put_in(_DOCS / "scaling.md", f"{_table(results)}\n\n{describe()}.", "scaling")
         _plot(results, _DOCS / "images" / "scaling.svg")
 
 
-def _in_a_process(case: dict[str, int]) -> dict[str, Any]:
+def _counts(case: dict[str, Any]) -> tuple[int, int]:
+    """Return how many images train and validate."""
+    return case["images"], max(case["images"] // 10, case["classes"])
+
+
+def _in_a_process(case: dict[str, int], data: Path | None) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks", "scaling", "--measure", json.dumps(case)]
+    command += ["--data", str(data)] if data else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{case} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _measure(images: int, classes: int, trials: int) -> dict[str, Any]:
+def _measure(images: int, classes: int, trials: int, folder: Path | None) -> dict[str, Any]:
     import tftune
     from tftune.cache.store import ActivationStore
 
     time.perf_counter = time.process_time  # what steps are timed by, in this process
-    data = _data(images, classes)
+    data = _data(images, classes, folder)
     model = tftune.build_image_classifier("efficientnet_lite0", data, image_size=SIZE)
     busy, before = busy_seconds(), peak_mb()
-    with tempfile.TemporaryDirectory() as folder:
-        store = ActivationStore(folder)
+    with tempfile.TemporaryDirectory() as cache:
+        store = ActivationStore(cache)
         if trials:
             found = tftune.search(
                 model,
@@ -104,24 +116,27 @@ def _measure(images: int, classes: int, trials: int) -> dict[str, Any]:
             "cpu_seconds": busy_seconds() - busy,
             "memory_mb": peak_mb(),
             "memory_before_mb": before,
-            "cache_mb": sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file()) / 1e6,
+            "cache_mb": sum(p.stat().st_size for p in Path(cache).rglob("*") if p.is_file()) / 1e6,
             "steps": steps,
         }
 
 
-def _data(images: int, classes: int) -> Any:
+def _data(images: int, classes: int, folder: Path | None) -> Any:
     import numpy as np
 
     import tftune
     from benchmarks import fashion_mnist
 
-    (pixels, labels), _ = fashion_mnist.load()
-    count = images + max(images // 10, classes)
+    count = sum(_counts({"images": images, "classes": classes}))
+    if folder:
+        pixels, labels = own.arrays(folder, SIZE[0], count)
+    else:
+        (pixels, labels), _ = fashion_mnist.load()
     labels = labels[:count].astype(int) if classes == 10 else np.arange(count) % classes
     return tftune.load_image_arrays(
         pixels[:count],
         labels,
-        [str(c) for c in range(classes)],
+        [str(c) for c in range(max(classes, int(labels.max()) + 1))],
         split=["train"] * images + ["validation"] * (count - images),
     )
 

@@ -34,7 +34,7 @@ import tensorflow as tf
 
 import tftune
 from benchmarks.digits import digits
-from benchmarks.results import FOLDER, Results, add_arguments, describe
+from benchmarks.results import FOLDER, OWN_IMAGES, Results, add_arguments, describe
 from tftune.builders.efficientnet_lite import efficientnet_lite0
 from tftune.cache.store import ActivationStore
 from tftune.config.image_input import ImageInput
@@ -59,13 +59,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--keras-trials", type=int, default=3)
     parser.add_argument("--in-process", type=int, help=argparse.SUPPRESS)
-    add_arguments(parser)
+    add_arguments(parser, OWN_IMAGES)
     arguments = parser.parse_args()
     if arguments.in_process is not None:
         count = arguments.in_process
         print(json.dumps(_hub_memory(count) if count else _memory()))
         return
-    results = Results("search", arguments.minutes, arguments.fresh)
+    results = Results("search", arguments.minutes, arguments.fresh, arguments.data)
     group = {"epochs": arguments.epochs}
     cases = [
         {**group, "part": "tftune", "trials": TRIALS},
@@ -77,7 +77,7 @@ def main() -> None:
         *({**group, "part": "keras-tuner", "trial": t} for t in range(1, arguments.keras_trials)),
     ]
     with tempfile.TemporaryDirectory() as folder:
-        data = digits(Path(folder), IMAGES)
+        data = digits(Path(folder), IMAGES, arguments.data)
         data = dataclasses.replace(data, test=data.test.take(range(TEST)))
         for case in results.todo(cases):
             results.add(case, _measure(case, data, Path(folder)))

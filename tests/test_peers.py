@@ -117,7 +117,7 @@ def test_the_table_says_who_is_ahead_and_who_failed(load):
     assert "| 5 | tftune | 71.0 |  | 3 | 30 |" in told
     assert "| 5 | fastai | **73.0** | +2.0 ± 0.0 | 3 | 90 |" in told
     assert "fastai is more accurate than tftune, by +2.0 ± 0.0 points." in told
-    assert "the Keras guide's accuracy 8.0 times as fast" in told
+    assert "tftune passes the Keras guide's accuracy, 8.0 times as fast" in told
     assert "2.00 times that of Keras guide" in told
     assert "KerasHub has no figures at 5 a class" in told and "`HTTPError: 'none' at all`" in told
 

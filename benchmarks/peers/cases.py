@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from PIL import Image
 
-from benchmarks import fashion_mnist
+from benchmarks import corpora, fashion_mnist, own
 from benchmarks.draws import draw_indices
-
-HELD_OUT_TEXTS = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,20 +51,11 @@ def load_images(folder: Path | None = None) -> Source:
 def load_texts(table: Path | None = None) -> Source:
     """Return Debian's package descriptions, or the columns `text` and `label` of a CSV file."""
     if table:
-        with open(table, encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        return Source(table.stem, [r["text"] for r in rows], [r["label"] for r in rows])
-    # Kept, since the index changes as Debian does.
-    kept = Path(platformdirs.user_cache_dir("tftune-benchmarks"), "descriptions.json")
-    if not kept.is_file():
-        from benchmarks.text import descriptions
-
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(descriptions()), encoding="utf-8")
-    texts, labels = json.loads(kept.read_text(encoding="utf-8"))
+        return Source(table.stem, *own.texts(table))
+    texts, labels = corpora.descriptions()
     # The test texts stand last, as they do in Fashion-MNIST.
     texts, labels = texts[::-1], labels[::-1]
-    return Source("descriptions", texts, labels, len(texts) - HELD_OUT_TEXTS)
+    return Source("descriptions", texts, labels, len(texts) - corpora.HELD_OUT)
 
 
 def write(

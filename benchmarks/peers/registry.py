@@ -80,6 +80,7 @@ _TFTUNE_TEXT = Environment("tftune-text", ("-e", f"{_OWN[1]}[text]"), (_MINILM,)
 
 PEERS = (
     Peer("tftune", "images", "tftune.py", _TFTUNE, phone="tftune.py"),
+    Peer("tftune, head alone", "images", "tftune_head.py", _TFTUNE),
     Peer("scikit-learn, pixels", "images", "scikit_learn.py", _SCIKIT_LEARN, deep=False),
     Peer(
         "fastai",
@@ -133,6 +134,7 @@ PEERS = (
         why_not="its weights are downloaded",
     ),
     Peer("tftune", "texts", "tftune.py", _TFTUNE_TEXT),
+    Peer("tftune, head alone", "texts", "tftune_head.py", _TFTUNE_TEXT),
     Peer("scikit-learn, TF-IDF", "texts", "scikit_learn.py", _SCIKIT_LEARN, deep=False),
     Peer("sentence-transformers", "texts", "sentence_transformers.py", _SETFIT),
     Peer("SetFit", "texts", "setfit.py", _SETFIT, late=True),

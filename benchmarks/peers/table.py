@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from benchmarks.peers.registry import PEERS, Peer
 BUDGETS = (1, 5, 15)
 """Minutes of one core."""
 _OWN = "tftune"
+_HEAD = "tftune, head alone"
 _GUIDE = "Keras guide"
 _HEADER = (
     "a class",
@@ -203,40 +205,51 @@ def _title(rows: Rows) -> str:
 
 def _said(group: Group) -> list[str]:
     """Say where tftune is behind, and how it compares in time and memory."""
-    if _OWN not in {peer.name for peer in group.peers}:
+    names = [peer.name for peer in group.peers]
+    if _OWN not in names:
         return []
-    at, said = f"At {group.a_class} a class", []
-    others = [peer for peer in group.peers if peer.name != _OWN]
-    for peer in others:
-        for minutes in (0, *BUDGETS):
-            gains = group.gains(peer.name, minutes)
-            if gains and statistics.mean(gains) > 0:
-                sure = statistics.mean(gains) > half_width(gains)
-                given = f", given {minutes} min," if minutes else ""
-                said.append(
-                    f"{at} {peer.name}{given} is more accurate than tftune, by {interval(gains)} "
-                    f"points{'' if sure else ', which is within the interval'}."
-                )
-    seconds, memory = group.median(_OWN, "cpu_seconds"), group.median(_OWN, "memory_mb")
-    if any(peer.name == _GUIDE for peer in others):
-        ratio = group.median(_GUIDE, "cpu_seconds") / seconds
-        gains = group.gains(_GUIDE)
-        if gains and statistics.mean(gains) <= 0:
+    others = [peer for peer in group.peers if peer.name not in (_OWN, _HEAD)]
+    told = [*_more_accurate(group, others), *_times(group, names, others)]
+    return [f"At {group.a_class} a class {text}." for text in told]
+
+
+def _more_accurate(group: Group, others: Sequence[Peer]) -> list[str]:
+    said = []
+    for peer, minutes in itertools.product(others, (0, *BUDGETS)):
+        gains = group.gains(peer.name, minutes)
+        if gains and statistics.mean(gains) > 0:
+            sure = statistics.mean(gains) > half_width(gains)
+            given = f", given {minutes} min," if minutes else ""
             said.append(
-                f"{at} tftune reaches the Keras guide's accuracy {ratio:.1f} times as fast."
+                f"{peer.name}{given} is more accurate than tftune, by {interval(gains)} points"
+                f"{'' if sure else ', which is within the interval'}"
             )
-    faster = [p for p in others if p.deep and group.median(p.name, "cpu_seconds") < seconds]
-    said += [
-        f"{at} {peer.name} takes {group.median(peer.name, 'cpu_seconds') / seconds:.1f} times "
-        "tftune's time."
-        for peer in faster
-    ]
-    deep = {peer.name: group.median(peer.name, "memory_mb") for peer in others if peer.deep}
+    return said
+
+
+def _times(group: Group, names: Sequence[str], others: Sequence[Peer]) -> list[str]:
+    """Compare tftune's times and memory with those of the others."""
+    own = [name for name in (_OWN, _HEAD) if name in names]
+    said = []
+    for name in own:
+        if _GUIDE in names and group.accuracy(name) >= group.accuracy(_GUIDE):
+            ratio = group.median(_GUIDE, "cpu_seconds") / group.median(name, "cpu_seconds")
+            said.append(f"{name} passes the Keras guide's accuracy, {ratio:.1f} times as fast")
+    deep = [peer.name for peer in others if peer.deep]
+    for name in own:
+        seconds = group.median(name, "cpu_seconds")
+        said += [
+            f"{other} takes {group.median(other, 'cpu_seconds') / seconds:.1f} times the time of "
+            f"{name}"
+            for other in deep
+            if group.median(other, "cpu_seconds") < seconds
+        ]
     if deep:
-        least = min(deep, key=lambda name: deep[name])
+        memory = {name: group.median(name, "memory_mb") for name in (*deep, _OWN)}
+        least = min(deep, key=lambda name: memory[name])
         said.append(
-            f"{at} tftune's peak memory is {memory / deep[least]:.2f} times that of {least}, the "
-            "smallest of the others that train a network."
+            f"tftune's peak memory is {memory[_OWN] / memory[least]:.2f} times that of {least}, "
+            "the smallest of the others that train a network"
         )
     return said
 

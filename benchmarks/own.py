@@ -1,0 +1,71 @@
+"""The reader's own data in the place of what a benchmark brings: `--data`."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import tftune
+
+
+def everything(folder: Path) -> tftune.Split:
+    """Return all images of `folder/<class name>/`, shuffled with seed 0."""
+    split = tftune.load_image_folder(folder, validation_share=0, test_share=0).train
+    return split.take(np.random.default_rng(0).permutation(len(split)))
+
+
+def images(folder: Path, train: int, validation: int = 0, test: int = 0) -> tftune.Dataset:
+    """Divide the images of a folder.
+
+    Args:
+        folder: holds a folder a class.
+        train: how many train.
+        validation: how many validate.
+        test: how many test, at most.
+
+    Raises:
+        SystemExit: if there are too few to train and validate.
+    """
+    split, needed = everything(folder), train + validation
+    if len(split) < needed:
+        raise SystemExit(
+            f"{folder} has {len(split)} images, and this takes {needed}: {train} to train on and "
+            f"{validation} to validate. Ask for fewer with --images."
+        )
+    return tftune.Dataset(
+        train=split.take(range(train)),
+        validation=split.take(range(train, needed)).renamed("validation"),
+        test=split.take(range(needed, min(len(split), needed + test))).renamed("test"),
+        source=folder.name,
+    )
+
+
+def arrays(folder: Path, side: int, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images of a folder as RGB squares, and the numbers of their classes.
+
+    Args:
+        folder: holds a folder a class.
+        side: pixels a side; images are stretched to it.
+        count: how many; all by default.
+
+    Returns:
+        uint8, shape (num_images, side, side, 3), and int64, shape (num_images,).
+    """
+    split = everything(folder)
+    split = split.take(range(min(len(split), count or len(split))))
+    pixels = []
+    for path in split.examples.paths:
+        image = Image.open(path).convert("RGB")
+        pixels.append(np.asarray(image.resize((side, side), Image.Resampling.BICUBIC)))
+    return np.stack(pixels), np.asarray(split.labels, np.int64)
+
+
+def texts(table: Path) -> tuple[list[str], list[str]]:
+    """Return the columns `text` and `label` of a CSV file, shuffled with seed 0."""
+    with open(table, encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    order = np.random.default_rng(0).permutation(len(rows))
+    return [rows[i]["text"] for i in order], [rows[i]["label"] for i in order]
