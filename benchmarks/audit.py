@@ -23,7 +23,7 @@ import skimage.data
 from PIL import Image
 
 import tftune
-from benchmarks import fashion_mnist, own
+from benchmarks import fashion_mnist, own_data
 from benchmarks.results import OWN_IMAGES
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
@@ -70,7 +70,7 @@ def main() -> None:
 
 def _images(data: Path | None, folder: Path, count: int) -> tuple[ImageFiles, np.ndarray]:
     if data:
-        split = own.everything(data)
+        split = own_data.everything(data)
         split = split.take(range(min(count, len(split))))
         return split.examples, split.labels
     _, (images, labels) = fashion_mnist.load()

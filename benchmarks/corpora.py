@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from benchmarks import own, spam_assassin
+from benchmarks import own_data, spam_assassin
 from tftune.data.dataset import Dataset, Split
 from tftune.data.text_examples import Texts
 
@@ -33,7 +33,7 @@ def load(name: str, table: Path | None = None) -> tuple[list[str], list[str]]:
         table: the reader's own, with the columns `text` and `label`.
     """
     if table:
-        return own.texts(table)
+        return own_data.texts(table)
     return descriptions() if name == "descriptions" else _shuffled(spam_assassin.load())
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import tftune
-from benchmarks import own
+from benchmarks import own_data
 
 
 def digits(folder: Path, count: int, data: Path | None = None) -> tftune.Dataset:
@@ -21,7 +21,7 @@ def digits(folder: Path, count: int, data: Path | None = None) -> tftune.Dataset
         data: the reader's own folder, of which as many are taken instead.
     """
     if data:
-        return own.images(data, count, 100, 1000)
+        return own_data.images(data, count, 100, 1000)
     scans = load_digits()
     order = np.random.default_rng(0).permutation(len(scans.target))[: count + 1100]
     for index in order:

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import tftune
-from benchmarks import fashion_mnist, own
+from benchmarks import fashion_mnist, own_data
 
 
 def draw_indices(
@@ -55,7 +55,7 @@ def draw(name: str | Path, a_class: int, num_test: int, seed: int, fresh: bool) 
         fresh: take the test images from the data set's own test file, if it has one.
     """
     if isinstance(name, Path):
-        everything = own.everything(name)
+        everything = own_data.everything(name)
         places = draw_indices(everything.labels, a_class, num_test, seed)
         parts = zip(("train", "validation", "test"), places, strict=True)
         return tftune.Dataset(*(everything.take(p).renamed(part) for part, p in parts))

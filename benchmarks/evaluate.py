@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import tftune
-from benchmarks import fashion_mnist, own
+from benchmarks import fashion_mnist, own_data
 from benchmarks.results import OWN_IMAGES
 from tftune.cache.store import ActivationStore
 from tftune.data.pipeline import image_batches
@@ -45,7 +45,7 @@ def main() -> None:
 
 def _data(folder: Path | None, root: Path, count: int) -> tftune.Dataset:
     if folder:
-        return own.images(folder, 200, 40, count)
+        return own_data.images(folder, 200, 40, count)
     (train_images, train_labels), (images, labels) = fashion_mnist.load()
     fashion_mnist.write_pngs(root / "train", train_images[:240], train_labels[:240])
     fashion_mnist.write_pngs(root / "test", images[:count], labels[:count])

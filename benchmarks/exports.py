@@ -27,7 +27,7 @@ import tensorflow as tf
 from PIL import Image
 
 import tftune
-from benchmarks import fashion_mnist, own
+from benchmarks import fashion_mnist, own_data
 from benchmarks.digits import digits
 from benchmarks.results import OWN_IMAGES, Results, add_arguments, describe
 from tftune.data.decode import decode_image
@@ -89,7 +89,7 @@ def main() -> None:
 
 def _data(name: str, folder: Path, images: int, data_folder: Path | None) -> tftune.Dataset:
     if data_folder:
-        return own.images(data_folder, TRAIN["digits"], 100, images)
+        return own_data.images(data_folder, TRAIN["digits"], 100, images)
     if name == "digits":
         data = digits(folder, TRAIN[name])
         return tftune.Dataset(

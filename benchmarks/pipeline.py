@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks import own
+from benchmarks import own_data
 from benchmarks.results import OWN_IMAGES
 
 SIZE = (224, 224)
@@ -126,7 +126,7 @@ def _own(folder: Path, count: int, exif: bool, own_folder: Path) -> Path:
     """Copy the reader's files without what EXIF says, or with a turn by 90 degrees."""
     block = Image.Exif()
     block[0x0112] = 6 if exif else 1
-    for path in map(Path, own.images(own_folder, count).train.examples.paths):
+    for path in map(Path, own_data.images(own_folder, count).train.examples.paths):
         (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
         image = Image.open(path).convert("RGB")
         image.save(folder / path.parent.name / f"{path.stem}.jpg", quality=90, exif=block)

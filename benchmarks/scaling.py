@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import own
+from benchmarks import own_data
 from benchmarks.peers.measure import busy_seconds, peak_mb
 from benchmarks.peers.table import put_in
 from benchmarks.results import OWN_IMAGES, Results, add_arguments, describe
@@ -62,7 +62,7 @@ def main() -> None:
             key=lambda case: case["images"] * max(1, case["trials"] / 20),
         )
         if arguments.data:
-            available = len(own.everything(arguments.data))
+            available = len(own_data.everything(arguments.data))
             cases = [case for case in cases if sum(_counts(case)) <= available]
         for case in results.todo(cases):
             asked = {name: value for name, value in case.items() if name != "axis"}
@@ -129,7 +129,7 @@ def _data(images: int, classes: int, folder: Path | None) -> Any:
 
     count = sum(_counts({"images": images, "classes": classes}))
     if folder:
-        pixels, labels = own.arrays(folder, SIZE[0], count)
+        pixels, labels = own_data.arrays(folder, SIZE[0], count)
     else:
         (pixels, labels), _ = fashion_mnist.load()
     labels = labels[:count].astype(int) if classes == 10 else np.arange(count) % classes

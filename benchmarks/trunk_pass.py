@@ -36,7 +36,7 @@ import numpy as np
 from PIL import Image
 
 import tftune
-from benchmarks import own
+from benchmarks import own_data
 from benchmarks.results import OWN_IMAGES, Results, add_arguments, describe
 from tftune.cache.activations import Activations
 from tftune.cache.store import ActivationStore
@@ -195,7 +195,7 @@ def photographs(
         side: pixels a side of the noise.
     """
     if data:
-        for path in map(Path, own.images(data, count).train.examples.paths):
+        for path in map(Path, own_data.images(data, count).train.examples.paths):
             place = folder / path.parent.name
             place.mkdir(exist_ok=True)
             shutil.copy(path, place)

@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 import tftune
-from benchmarks import fashion_mnist, own
+from benchmarks import fashion_mnist, own_data
 from benchmarks.results import OWN_IMAGES
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import boundary_activations
@@ -151,7 +151,7 @@ def _fashion(generator: np.random.Generator, count: int) -> tuple[np.ndarray, ..
 
 
 def _own(folder: Path, count: int) -> tuple[np.ndarray, ...]:
-    images, labels = own.arrays(folder, SIDE, count + 500)
+    images, labels = own_data.arrays(folder, SIDE, count + 500)
     held = min(500, len(images) // 4)
     return images[held:], labels[held:], images[:held], labels[:held]
 

@@ -46,22 +46,25 @@ def test_every_benchmark_runs_on_the_readers_own_data(load):
 
 
 def test_own_images_are_divided_and_too_few_are_said(load, tmp_path):
-    own = load("benchmarks.own")
+    own_data = load("benchmarks.own_data")
     for index in range(10):
         path = tmp_path / "ab"[index % 2] / f"{index}.png"
         path.parent.mkdir(exist_ok=True)
         Image.new("RGB", (9, 5), (index, 0, 0)).save(path)
-    data = own.images(tmp_path, 4, 2, 10)
+    data = own_data.images(tmp_path, 4, 2, 10)
     assert [len(split) for split in data.splits.values()] == [4, 2, 4]
     paths = [path for split in data.splits.values() for path in split.examples.paths]
     assert len(set(paths)) == 10
-    again = own.images(tmp_path, 4, 2, 10)
+    assert all(
+        np.bincount(split.labels).tolist() in ([2, 2], [1, 1]) for split in data.splits.values()
+    )
+    again = own_data.images(tmp_path, 4, 2, 10)
     assert again.train.examples.paths == data.train.examples.paths
-    pixels, labels = own.arrays(tmp_path, 8)
+    pixels, labels = own_data.arrays(tmp_path, 8)
     assert pixels.shape == (10, 8, 8, 3) and pixels.dtype == np.uint8
     assert (pixels[:, 0, 0, 0] % 2 == labels).all()
     with pytest.raises(SystemExit, match="has 10 images, and this takes 12: 9 to train on and 3"):
-        own.images(tmp_path, 9, 3)
+        own_data.images(tmp_path, 9, 3)
 
 
 def test_own_texts_come_in_the_same_order_and_some_only_test(load, tmp_path):

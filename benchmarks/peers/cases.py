@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks import corpora, fashion_mnist, own
+from benchmarks import corpora, fashion_mnist, own_data
 from benchmarks.draws import draw_indices
 
 
@@ -51,7 +51,7 @@ def load_images(folder: Path | None = None) -> Source:
 def load_texts(table: Path | None = None) -> Source:
     """Return Debian's package descriptions, or the columns `text` and `label` of a CSV file."""
     if table:
-        return Source(table.stem, *own.texts(table))
+        return Source(table.stem, *own_data.texts(table))
     texts, labels = corpora.descriptions()
     # The test texts stand last, as they do in Fashion-MNIST.
     texts, labels = texts[::-1], labels[::-1]

@@ -16,6 +16,8 @@ BUDGETS = (1, 5, 15)
 """Minutes of one core."""
 _OWN = "tftune"
 _HEAD = "tftune, head alone"
+_ALIKE = 0.05
+"""Points that are told as none."""
 _GUIDE = "Keras guide"
 _HEADER = (
     "a class",
@@ -217,13 +219,17 @@ def _more_accurate(group: Group, others: Sequence[Peer]) -> list[str]:
     said = []
     for peer, minutes in itertools.product(others, (0, *BUDGETS)):
         gains = group.gains(peer.name, minutes)
-        if gains and statistics.mean(gains) > 0:
-            sure = statistics.mean(gains) > half_width(gains)
-            given = f", given {minutes} min," if minutes else ""
-            said.append(
-                f"{peer.name}{given} is more accurate than tftune, by {interval(gains)} points"
-                f"{'' if sure else ', which is within the interval'}"
-            )
+        if not gains or statistics.mean(gains) <= -_ALIKE:
+            continue
+        given = f", given {minutes} min," if minutes else ""
+        if statistics.mean(gains) < _ALIKE:
+            said.append(f"{peer.name}{given} is as accurate as tftune ({interval(gains)} points)")
+            continue
+        sure = statistics.mean(gains) > half_width(gains)
+        said.append(
+            f"{peer.name}{given} is more accurate than tftune, by {interval(gains)} points"
+            f"{'' if sure else ', which is within the interval'}"
+        )
     return said
 
 
@@ -234,13 +240,14 @@ def _times(group: Group, names: Sequence[str], others: Sequence[Peer]) -> list[s
     for name in own:
         if _GUIDE in names and group.accuracy(name) >= group.accuracy(_GUIDE):
             ratio = group.median(_GUIDE, "cpu_seconds") / group.median(name, "cpu_seconds")
-            said.append(f"{name} passes the Keras guide's accuracy, {ratio:.1f} times as fast")
+            called = _called(name)
+            said.append(f"{called} passes the Keras guide's accuracy {ratio:.1f} times as fast")
     deep = [peer.name for peer in others if peer.deep]
     for name in own:
         seconds = group.median(name, "cpu_seconds")
         said += [
             f"{other} takes {group.median(other, 'cpu_seconds') / seconds:.1f} times the time of "
-            f"{name}"
+            f"{_called(name)}"
             for other in deep
             if group.median(other, "cpu_seconds") < seconds
         ]
@@ -252,6 +259,11 @@ def _times(group: Group, names: Sequence[str], others: Sequence[Peer]) -> list[s
             "the smallest of the others that train a network"
         )
     return said
+
+
+def _called(name: str) -> str:
+    """Return what a sentence calls a peer."""
+    return "tftune's head alone" if name == _HEAD else name
 
 
 def _errors(rows: Rows) -> list[str]:

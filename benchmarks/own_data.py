@@ -6,15 +6,22 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 import tftune
 
 
 def everything(folder: Path) -> tftune.Split:
-    """Return all images of `folder/<class name>/`, shuffled with seed 0."""
+    """Return all images of `folder/<class name>/` in an order that never changes.
+
+    However many are taken from its beginning, classes have the shares that they have in all.
+    """
     split = tftune.load_image_folder(folder, validation_share=0, test_share=0).train
-    return split.take(np.random.default_rng(0).permutation(len(split)))
+    order = np.random.default_rng(0).permutation(len(split))
+    labels = np.asarray(split.labels)[order]
+    ranks = pd.Series(labels).groupby(labels).cumcount().to_numpy() + 1
+    return split.take(order[np.argsort(ranks / np.bincount(labels)[labels], kind="stable")])
 
 
 def images(folder: Path, train: int, validation: int = 0, test: int = 0) -> tftune.Dataset:
