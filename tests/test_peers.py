@@ -116,7 +116,7 @@ def test_the_table_says_who_is_ahead_and_who_failed(load):
     told = load("table").markdown(rows)
     assert "| 5 | tftune | 71.0 |  | 3 | 30 |" in told
     assert "| 5 | fastai | **73.0** | +2.0 ± 0.0 | 3 | 90 |" in told
-    assert "fastai is more accurate than tftune, by +2.0 ± 0.0 points." in told
+    assert "fastai is more accurate than tftune, by +2.0 ± 0.0 points; " in told
     assert "tftune passes the Keras guide's accuracy 8.0 times as fast" in told
     assert "2.00 times that of Keras guide" in told
     assert "KerasHub has no figures at 5 a class" in told and "`HTTPError: 'none' at all`" in told
@@ -126,7 +126,7 @@ def test_a_peer_that_is_as_accurate_is_not_called_better(load):
     rows = [row("tftune", 5, seed, 0.70) for seed in range(3)]
     rows += [row("fastai", 5, seed, 0.70) for seed in range(3)]
     told = load("table").markdown(rows)
-    assert "At 5 a class fastai is as accurate as tftune (+0.0 ± 0.0 points)." in told
+    assert "At 5 a class fastai is as accurate as tftune (+0.0 ± 0.0 points); " in told
 
 
 def test_budgets_have_a_table_of_their_own(load):
