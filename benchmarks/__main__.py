@@ -7,6 +7,8 @@ import runpy
 import sys
 from pathlib import Path
 
+from tftune.errors import TftuneError
+
 
 def benchmarks() -> dict[str, str]:
     """Return the first line of each benchmark's docstring by name; what has no `main` is none."""
@@ -32,7 +34,10 @@ def main() -> None:
     name = sys.argv.pop(1)
     if name not in found:
         raise SystemExit(f"There is no benchmark {name!r}. There are: {', '.join(found)}.")
-    runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)
+    except TftuneError as error:  # of the reader's own data
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

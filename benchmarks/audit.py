@@ -71,7 +71,8 @@ def main() -> None:
 def _images(data: Path | None, folder: Path, count: int) -> tuple[ImageFiles, np.ndarray]:
     if data:
         split = own_data.everything(data)
-        split = split.take(range(min(count, len(split))))
+        own_data.copy(split.take(range(min(count, len(split)))), folder)
+        split = tftune.load_image_folder(folder, validation_share=0, test_share=0).train
         return split.examples, split.labels
     _, (images, labels) = fashion_mnist.load()
     images, labels = images[:count], labels[:count]

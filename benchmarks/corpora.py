@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import platformdirs
 
 from benchmarks import own_data, spam_assassin
+from tftune.atomic import write_json
 from tftune.data.dataset import Dataset, Split
 from tftune.data.text_examples import Texts
 
@@ -55,10 +55,7 @@ def descriptions() -> tuple[list[str], list[str]]:
     """
     kept = Path(platformdirs.user_cache_dir("tftune-benchmarks"), "descriptions.json")
     if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(".partial")
-        partial.write_text(json.dumps(_shuffled(_of_packages())), encoding="utf-8")
-        os.replace(partial, kept)
+        write_json(kept, _shuffled(_of_packages()))
     texts, sections = json.loads(kept.read_text(encoding="utf-8"))
     return texts, sections
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 import tftune
+from tftune.config.image_input import ImageInput
+from tftune.data.pipeline import image_batches
 
 
 def everything(folder: Path) -> tftune.Split:
@@ -63,16 +64,22 @@ def arrays(folder: Path, side: int, count: int | None = None) -> tuple[np.ndarra
     """
     split = everything(folder)
     split = split.take(range(min(len(split), count or len(split))))
-    pixels = []
-    for path in split.examples.paths:
-        image = Image.open(path).convert("RGB")
-        pixels.append(np.asarray(image.resize((side, side), Image.Resampling.BICUBIC)))
-    return np.stack(pixels), np.asarray(split.labels, np.int64)
+    pixels = np.concatenate(list(image_batches(split.examples, ImageInput((side, side)))))
+    return pixels.round().astype(np.uint8), np.asarray(split.labels, np.int64)
+
+
+def copy(split: tftune.Split, folder: Path) -> None:
+    """Write the files of a split's images to `folder/<class name>/`."""
+    for place, (path, label) in enumerate(zip(split.examples.paths, split.labels, strict=True)):
+        target = folder / split.class_names[label] / f"{place:06d}{Path(path).suffix}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
 
 
 def texts(table: Path) -> tuple[list[str], list[str]]:
-    """Return the columns `text` and `label` of a CSV file, shuffled with seed 0."""
-    with open(table, encoding="utf-8-sig", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    order = np.random.default_rng(0).permutation(len(rows))
-    return [rows[i]["text"] for i in order], [rows[i]["label"] for i in order]
+    """Return the columns `text` and `label` of a table, shuffled with seed 0."""
+    split = tftune.load_text_table(
+        table, tasks={"label": "multiclass"}, validation_share=0, test_share=0
+    ).train
+    split = split.take(np.random.default_rng(0).permutation(len(split)))
+    return list(split.examples.columns[0]), [split.class_names[i] for i in split.labels]

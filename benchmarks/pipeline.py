@@ -126,10 +126,11 @@ def _own(folder: Path, count: int, exif: bool, own_folder: Path) -> Path:
     """Copy the reader's files without what EXIF says, or with a turn by 90 degrees."""
     block = Image.Exif()
     block[0x0112] = 6 if exif else 1
-    for path in map(Path, own_data.images(own_folder, count).train.examples.paths):
-        (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
+    own_data.copy(own_data.images(own_folder, count).train, folder)
+    for path in list(folder.glob("*/*")):
         image = Image.open(path).convert("RGB")
-        image.save(folder / path.parent.name / f"{path.stem}.jpg", quality=90, exif=block)
+        path.unlink()
+        image.save(path.with_suffix(".jpg"), quality=90, exif=block)
     return folder
 
 

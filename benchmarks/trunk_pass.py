@@ -195,10 +195,7 @@ def photographs(
         side: pixels a side of the noise.
     """
     if data:
-        for path in map(Path, own_data.images(data, count).train.examples.paths):
-            place = folder / path.parent.name
-            place.mkdir(exist_ok=True)
-            shutil.copy(path, place)
+        own_data.copy(own_data.images(data, count).train, folder)
         return tftune.load_image_folder(folder, validation_share=0, test_share=0)
     generator = np.random.default_rng(0)
     for index in range(count):

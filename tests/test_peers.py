@@ -2,6 +2,8 @@
 
 import dataclasses
 import importlib
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +32,9 @@ def peer(load, tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "SCRIPTS", tmp_path)
     (tmp_path / "images").mkdir()
 
-    own = load("environments").Environment("own")
+    here = types.SimpleNamespace(python=lambda: Path(sys.executable))
 
-    def make(script, environment=own):
+    def make(script, environment=here):
         (tmp_path / "images" / "some.py").write_text(script)
         return registry.Peer("some", "images", "some.py", environment)
 

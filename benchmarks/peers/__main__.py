@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.cases import Source, load_images, load_texts
-from benchmarks.peers.registry import PEERS
+from benchmarks.peers.registry import PEERS, Peer
 from benchmarks.peers.runner import run
 from benchmarks.peers.table import BUDGETS, markdown, put_in
 from benchmarks.results import Results, add_arguments, describe
@@ -99,14 +99,20 @@ def measure(arguments: argparse.Namespace, sources: dict[str, Source], results: 
         same = {key: value for key, value in case.items() if key != "seed"}
         if any("error" in row["figures"] for row in results.rows(**same)):
             continue
-        (peer,) = (p for p in PEERS if (p.kind, p.name) == (case["kind"], case["peer"]))
         times = None
         if case["minutes"]:
             documented = results.rows(**case | {"minutes": 0})
             if not documented or "error" in documented[0]["figures"]:
                 continue
             times = times_within(case["minutes"], documented[0]["figures"]["cpu_seconds"])
-        results.add(case, run(peer, sources[case["kind"]], case, arguments.limit, times))
+        source = sources[case["kind"]]
+        results.add(case, run(peer_of(case), source, case, arguments.limit, times))
+
+
+def peer_of(case: dict[str, Any]) -> Peer:
+    """Return the peer that a case is about."""
+    (peer,) = (p for p in PEERS if (p.kind, p.name) == (case["kind"], case["peer"]))
+    return peer
 
 
 def times_within(minutes: float, documented_seconds: float) -> float:
@@ -121,14 +127,11 @@ def times_within(minutes: float, documented_seconds: float) -> float:
 
 
 def cases(arguments: argparse.Namespace, sources: dict[str, Source]) -> Iterator[dict[str, Any]]:
-    """Yield cases: what is documented, cheap ones first, then budgets."""
-    yield from documented_cases(arguments, sources)
-    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    for minutes, seed in itertools.product(arguments.budgets, seeds):
-        for case in documented_cases(arguments, sources):
-            (peer,) = (p for p in PEERS if (p.kind, p.name) == (case["kind"], case["peer"]))
-            if peer.longer and case["seed"] == seed:
-                yield case | {"minutes": minutes}
+    """Yield cases: what is documented, cheap ones first, then budgets in the same order."""
+    documented = list(documented_cases(arguments, sources))
+    yield from documented
+    for minutes in arguments.budgets:
+        yield from (case | {"minutes": minutes} for case in documented if peer_of(case).longer)
 
 
 def documented_cases(

@@ -25,13 +25,13 @@ class Environment:
 
     Args:
         name: of the folder.
-        requirements: as pip takes them; none for the Python that asks.
+        requirements: as pip takes them.
         alone: requirements that are installed without what they ask for.
         at_start: Python that every process of the environment begins with.
     """
 
     name: str
-    requirements: tuple[str, ...] = ()
+    requirements: tuple[str, ...]
     alone: tuple[str, ...] = ()
     at_start: str = ""
 
@@ -45,8 +45,6 @@ class Environment:
             InstallError: if pip fails, now or in an earlier call: the error is kept, and removing
                 the environment's folder tries again.
         """
-        if not self.requirements:
-            return Path(sys.executable)
         here = Path(folder or FOLDER, self.name)
         record = here / "installed.json"
         asked = json.loads(json.dumps(dataclasses.asdict(self)))

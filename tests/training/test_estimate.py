@@ -63,7 +63,7 @@ def test_the_speed_is_measured_only_where_there_is_much_to_do(
     monkeypatch.setattr(estimate._Speed, "measure", lambda self: measured.append(self))
     estimate_costs(small_model, stripes, two_phases)
     assert not measured
-    monkeypatch.setattr(estimate, "_SLOW_FLOPS_A_SECOND", 1.0)
+    monkeypatch.setattr(estimate, "SLOW_FLOPS_A_SECOND", 1.0)
     estimate_costs(small_model, stripes, two_phases)
     assert len(measured) == 1
 

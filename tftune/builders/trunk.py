@@ -108,7 +108,10 @@ def compiled(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def _plain(value: Any, names: Mapping[str, str]) -> Any:
-    """Reduce a Keras config to what JSON holds, with operations under their new `names`."""
+    """Reduce a Keras config to what JSON holds and decides the output.
+
+    Operations stand under their new `names`; what is set to train is left out.
+    """
     if isinstance(value, dict):
         return {str(k): _plain(item, names) for k, item in value.items() if k != "trainable"}
     if isinstance(value, (list, tuple)):

@@ -44,7 +44,7 @@ _WORTH = 1.2
 
 # Below these, not even a measurement pays: what a slow computer does in a second, and what a slow
 # trunk takes for an example on a CPU.
-_SLOW_FLOPS_A_SECOND = 2e10
+SLOW_FLOPS_A_SECOND = 2e10
 _SLOW_SECONDS_AN_EXAMPLE = 0.05
 
 _ROUNDS = 2
@@ -346,6 +346,6 @@ def _most_rows_in_vain(trunk: RunnableTrunk) -> int:
     """Return a number of rows below which not even a measurement pays."""
     seconds = _SLOW_SECONDS_AN_EXAMPLE
     if trunk.flops:
-        seconds = min(seconds, trunk.flops / _SLOW_FLOPS_A_SECOND)
+        seconds = min(seconds, trunk.flops / SLOW_FLOPS_A_SECOND)
     cost = _MEASURING_SECONDS + _conversion_seconds(trunk)
     return int(cost / (seconds * _saved_share(trunk)))

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tftune.builders.stages import unfrozen_stages
 from tftune.builders.transfer_model import TransferModel
-from tftune.cache.engines import EngineChoice, expected_pass
+from tftune.cache.engines import SLOW_FLOPS_A_SECOND, EngineChoice, expected_pass
 from tftune.cache.store import ActivationStore
 from tftune.cache.trunk_pass import planned_engine, required_bytes
 from tftune.config.cost import PhaseCost
@@ -25,7 +25,6 @@ from tftune.training.views import Views, pass_name
 
 # Below so much work at so low a speed, a measurement would take longer than it tells.
 _SECONDS_WORTH_MEASURING = 10.0
-_SLOW_FLOPS_A_SECOND = 2e10
 
 _MEASURED_IMAGES = 4
 _BACKWARD = 2.0
@@ -103,7 +102,7 @@ def expected_steps(plan: Plan, costs: tuple[PhaseCost, ...], data: Dataset) -> d
 def _speed(model: TransferModel, data: Dataset, work: list[_PhaseWork]) -> _Speed:
     speed = _Speed(model, data)
     flops = sum(phase_work.flops for phase_work in work)
-    if flops / _SLOW_FLOPS_A_SECOND > _SECONDS_WORTH_MEASURING:
+    if flops / SLOW_FLOPS_A_SECOND > _SECONDS_WORTH_MEASURING:
         speed.measure()
     return speed
 
@@ -114,7 +113,7 @@ class _Speed:
     def __init__(self, model: TransferModel, data: Dataset) -> None:
         self._model = model
         self._examples = data.train.examples
-        self.forward_seconds = _flops(model) / _SLOW_FLOPS_A_SECOND
+        self.forward_seconds = _flops(model) / SLOW_FLOPS_A_SECOND
         self.read_seconds = 0.0
 
     def measure(self) -> None:
