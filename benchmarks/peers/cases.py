@@ -41,8 +41,9 @@ class Source:
 def load_images(folder: Path | None = None) -> Source:
     """Return Fashion-MNIST, or the images of `folder/<class name>/`."""
     if folder:
-        paths = sorted(p for p in folder.glob("*/*") if p.is_file() and not p.name.startswith("."))
-        return Source(folder.name, paths, [path.parent.name for path in paths])
+        split = own_data.everything(folder)
+        names = [split.class_names[label] for label in split.labels]
+        return Source(folder.name, [Path(path) for path in split.examples.paths], names)
     (images, labels), (test_images, test_labels) = fashion_mnist.load()
     names = [fashion_mnist.CLASS_NAMES[i] for i in np.concatenate([labels, test_labels])]
     return Source("fashion", np.concatenate([images, test_images]), names, len(labels))
